@@ -1,0 +1,61 @@
+// Package lease is the port for who may run what: at most one owner at a time,
+// with an expiry and a fencing number that grows with every change of owner.
+//
+// A lease alone cannot stop a process that slept through its expiry. The
+// fencing number can: it is handed to whatever the owner writes, and a write
+// with an old number is refused there (package checkpoint does).
+//
+// Package leasetest has one suite that every [Store] passes.
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Lease is the right to run something until it expires.
+type Lease struct {
+	Name      string
+	Owner     string
+	Fence     uint64 // grows with every change of owner, never shrinks
+	ExpiresAt time.Time
+}
+
+// Store hands out leases.
+//
+// Every store makes these promises:
+//
+//  1. A lease has at most one owner whose time has not run out.
+//  2. Acquire by the owner renews it and keeps the fence; by anybody else it
+//     succeeds only after expiry or release, and the fence grows.
+//  3. Of racing Acquires by different owners exactly one succeeds; the others
+//     are a [*HeldError].
+//  4. Release ends it at once, so that the next owner need not wait; by
+//     somebody who does not hold it, it does nothing.
+//  5. The fence never repeats and never shrinks, over releases and restarts.
+//  6. Time is the store's clock, one for all owners, where it has one.
+//
+// All methods are safe for concurrent use.
+type Store interface {
+	// Acquire takes or renews the lease for ttl from now. Errors: [ErrHeld],
+	// [event.ErrInvalid] for an empty name or owner or a ttl that is not positive.
+	Acquire(ctx context.Context, name, owner string, ttl time.Duration) (Lease, error)
+	// Release gives the lease up, if it is held as l says.
+	Release(ctx context.Context, l Lease) error
+}
+
+// ErrHeld says that somebody else holds the lease.
+var ErrHeld = errors.New("lease is held by another owner")
+
+// HeldError says who holds it and until when.
+type HeldError struct{ Lease Lease }
+
+// Error implements error.
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("lease %q is held by %s until %s", e.Lease.Name, e.Lease.Owner, e.Lease.ExpiresAt.Format(time.RFC3339Nano))
+}
+
+// Is reports whether target is [ErrHeld].
+func (e *HeldError) Is(target error) bool { return target == ErrHeld }
