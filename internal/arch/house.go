@@ -1,0 +1,156 @@
+package arch
+
+// Module is the path of the module whose rooms are listed.
+const Module = "github.com/evident-go/evident"
+
+// Room is a folder of the module and what the code in it, tests apart, may
+// import besides the standard library.
+type Room struct {
+	Name  string
+	Floor int
+	// Below are the rooms that it may import, all on lower floors.
+	Below []string
+	// Libraries are the modules that it may import.
+	Libraries []string
+	// Why says why the room gets along with this and nothing more.
+	Why string
+}
+
+// House returns every room of the library, ground floor first.
+func House() []Room {
+	return []Room{
+		{
+			Name: "event", Floor: 0,
+			Libraries: []string{uuid},
+			Why:       "everything else imports it: what an event drags in, every user drags in",
+		},
+		{
+			Name: "eventstore", Floor: 1,
+			Below:     []string{"event"},
+			Libraries: []string{uuid},
+			Why:       "a contract must not know who keeps it, nor who uses it",
+		},
+		{
+			Name: "checkpoint", Floor: 2,
+			Below:     []string{"event"},
+			Libraries: []string{uuid},
+			Why:       "a port: positions and rules, no store and no runner",
+		},
+		{
+			Name: "dlq", Floor: 2,
+			Below:     []string{"event"},
+			Libraries: []string{uuid},
+			Why:       "a port: letters and rules, no store and no runner",
+		},
+		{
+			Name: "lease", Floor: 2,
+			Below:     []string{"event"},
+			Libraries: []string{uuid},
+			Why:       "a port: owners and fences, no store and no runner",
+		},
+		{
+			Name: "aggregate", Floor: 2,
+			Below:     []string{"event", "eventstore"},
+			Libraries: []string{uuid, lru, backoff},
+			Why:       "the write side decides; it does not know that projections exist",
+		},
+		{
+			Name: "projection", Floor: 3,
+			Below:     []string{"event", "eventstore", "checkpoint", "dlq", "lease"},
+			Libraries: []string{uuid, zap, backoff},
+			Why:       "the runner reads the log; it never calls an aggregate and knows no database",
+		},
+		{
+			Name: "projection/progressbar", Floor: 4,
+			Below:     []string{"projection"},
+			Libraries: []string{progressbar},
+			Why:       "draws what the runner reports; who has no terminal need not build it",
+		},
+		{
+			Name: "audit", Floor: 4,
+			Below:     []string{"event", "eventstore", "checkpoint", "dlq", "lease", "projection"},
+			Libraries: []string{uuid},
+			Why:       "the audit log is derived from events; its homes are the adapters' business",
+		},
+		{
+			Name: "memory", Floor: 5,
+			Below:     core(),
+			Libraries: []string{uuid},
+			Why:       "the reference store: what it cannot do with the standard library is a wrong promise",
+		},
+		{
+			Name: "sqlite", Floor: 5,
+			Below:     core(),
+			Libraries: []string{uuid, sqlite},
+			Why:       "one room per technology: adapters do not know each other",
+		},
+	}
+}
+
+// The modules that rooms may use, by path.
+const (
+	uuid        = "github.com/google/uuid"
+	lru         = "github.com/hashicorp/golang-lru/v2"
+	backoff     = "github.com/cenkalti/backoff/v5"
+	zap         = "go.uber.org/zap"
+	progressbar = "github.com/schollz/progressbar/v3"
+	sqlite      = "modernc.org/sqlite"
+)
+
+func core() []string {
+	return []string{"event", "eventstore", "checkpoint", "dlq", "lease", "aggregate", "projection", "audit"}
+}
+
+// Ban is something that a room must not reach, neither by itself nor through
+// what it imports.
+type Ban struct {
+	// Path is a package, or with a trailing slash everything below it.
+	Path string
+	// Except are the rooms that may.
+	Except []string
+	// Through are modules through which it may be reached all the same.
+	Through []string
+	Why     string
+}
+
+// Bans returns what the rooms must not reach.
+func Bans() []Ban {
+	return []Ban{
+		{
+			Path: "database/sql", Except: []string{"sqlite"},
+			Why: "only adapters know a database",
+		},
+		{
+			Path: "modernc.org/sqlite/", Except: []string{"sqlite"},
+			Why: "a user of another store must not build this driver",
+		},
+		{
+			Path: "github.com/jackc/pgx/",
+			Why:  "a user of another store must not build this driver",
+		},
+		{
+			Path: "github.com/nats-io/",
+			Why:  "a user of another store must not build this client",
+		},
+		{
+			Path: "net/http",
+			// zap brings a handler for log levels, progressbar a reader of requests;
+			// nothing here uses either.
+			Through: []string{zap, progressbar},
+			Why:     "no room speaks HTTP",
+		},
+	}
+}
+
+// TestTools returns what only tests and packages named "<room>test" may import.
+func TestTools() []string {
+	return []string{
+		"testing",
+		"testing/synctest",
+		"github.com/stretchr/testify",
+		"github.com/anishathalye/porcupine",
+		"github.com/google/go-cmp",
+		"go.uber.org/goleak",
+		"pgregory.net/rapid",
+	}
+}

@@ -1,0 +1,138 @@
+package report
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Tests reads the output of `go test -json` and writes what `go test` would
+// have printed without -v. It returns an error if a test or a build failed, if
+// nothing ran, or if a test was skipped: a missing service is a failure with
+// instructions, never a skip.
+func Tests(events io.Reader, out io.Writer) error {
+	run := testRun{out: out, packages: make(map[string]*testedPackage)}
+	lines := bufio.NewReader(events)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			run.line(line)
+		}
+		if errors.Is(err, io.EOF) {
+			return run.verdict()
+		}
+		if err != nil {
+			return fmt.Errorf("read test output: %w", err)
+		}
+	}
+}
+
+// testEvent is what test2json documents, as far as it is needed.
+type testEvent struct {
+	Action  string
+	Package string
+	Test    string
+	Output  string
+}
+
+type testRun struct {
+	out      io.Writer
+	packages map[string]*testedPackage
+	passed   int // tests
+	failed   int // packages and builds
+	finished int // packages
+	skipped  []string
+}
+
+// testedPackage keeps a package's output until it is known which tests failed.
+type testedPackage struct {
+	lines []testEvent
+	quiet map[string]bool // tests that passed or were skipped
+}
+
+func (r *testRun) line(line string) {
+	var e testEvent
+	if err := json.Unmarshal([]byte(line), &e); err != nil {
+		fmt.Fprint(r.out, line) // the go command's own words
+		return
+	}
+	p := r.packages[e.Package]
+	if p == nil {
+		p = &testedPackage{quiet: make(map[string]bool)}
+		r.packages[e.Package] = p
+	}
+	switch e.Action {
+	case "build-output":
+		fmt.Fprint(r.out, e.Output)
+	case "build-fail":
+		r.failed++
+	case "output":
+		p.lines = append(p.lines, e)
+	case "pass", "fail", "skip":
+		r.end(p, e)
+	}
+}
+
+// end notes the end of a test, or of a package when no test is named.
+func (r *testRun) end(p *testedPackage, e testEvent) {
+	switch {
+	case e.Test == "":
+		r.finished++
+		if e.Action == "fail" {
+			r.failed++
+		}
+		p.print(r.out, e.Action == "fail")
+		delete(r.packages, e.Package)
+	case e.Action == "skip":
+		r.skipped = append(r.skipped, e.Package+": "+e.Test)
+		p.quiet[e.Test] = true
+	case e.Action == "pass":
+		r.passed++
+		p.quiet[e.Test] = true
+	}
+}
+
+// print writes the package's own lines and, if it failed, those of the tests
+// that did not pass.
+func (p *testedPackage) print(out io.Writer, failed bool) {
+	for _, line := range p.lines {
+		switch {
+		case strings.HasPrefix(line.Output, "=== "), p.quiet[line.Test]:
+		case failed, isResult(line):
+			fmt.Fprint(out, line.Output)
+		}
+	}
+}
+
+// isResult reports whether a line is the one that `go test` prints of a
+// package that passed.
+func isResult(line testEvent) bool {
+	if line.Test != "" {
+		return false
+	}
+	for _, start := range []string{"ok  \t", "?   \t", "\t"} { // the last: no tests, with coverage
+		if strings.HasPrefix(line.Output, start) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *testRun) verdict() error {
+	switch {
+	case r.failed > 0:
+		return fmt.Errorf("%d packages or builds failed", r.failed)
+	case len(r.packages) > 0:
+		return fmt.Errorf("%d packages did not finish", len(r.packages))
+	case len(r.skipped) > 0:
+		return fmt.Errorf("%d tests were skipped; make them fail with instructions instead:\n  %s",
+			len(r.skipped), strings.Join(r.skipped, "\n  "))
+	case r.passed == 0:
+		return errors.New("no test ran")
+	}
+	fmt.Fprintf(r.out, "%d tests passed in %d packages, none skipped\n", r.passed, r.finished)
+	return nil
+}
