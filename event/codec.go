@@ -21,16 +21,25 @@ type JSON struct{}
 
 // Encode implements [Codec].
 func (JSON) Encode(payload any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
+	var out encoded
+	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(payload); err != nil {
-		return nil, err //nolint:wrapcheck // callers wrap it in an EncodeError with the event's type.
+		return nil, err // callers wrap it in an EncodeError with the event's type.
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	return out.data, nil
 }
 
 // Decode implements [Codec].
 func (JSON) Decode(data []byte, into any) error {
-	return json.Unmarshal(data, into) //nolint:wrapcheck // callers wrap it in a DecodeError with the event's id.
+	return json.Unmarshal(data, into) // callers wrap it in a DecodeError with the event's id.
+}
+
+// encoded takes the one line that a [json.Encoder] writes for a value.
+type encoded struct{ data []byte }
+
+// Write implements [io.Writer].
+func (e *encoded) Write(line []byte) (int, error) {
+	e.data = append(e.data, bytes.TrimSuffix(line, []byte("\n"))...)
+	return len(line), nil
 }

@@ -59,6 +59,9 @@ func New(ctx context.Context, payload Payload) (Event, error) {
 
 // NewWith is [New] with the codec and the time given.
 func NewWith(ctx context.Context, codec Codec, now time.Time, payload Payload) (Event, error) {
+	if payload == nil {
+		return Event{}, &InvalidError{Field: "payload", Reason: "must not be nil"}
+	}
 	version, err := SchemaVersion(payload)
 	if err != nil {
 		return Event{}, err
@@ -75,21 +78,21 @@ func NewWith(ctx context.Context, codec Codec, now time.Time, payload Payload) (
 // Stamp returns an event of the given type with a new id and everything that
 // origin says, without payload and without place in a stream.
 func Stamp(origin Origin, now time.Time, eventType string, schemaVersion int) Event {
-	e := Event{
-		ID:            NewIDAt(now),
-		Type:          eventType,
-		SchemaVersion: schemaVersion,
-		TenantID:      origin.TenantID,
-		ActorID:       origin.ActorID,
-		CorrelationID: origin.CorrelationID,
-		CausationID:   origin.CausationID,
-		OccurredAt:    Time(now),
-		Metadata:      origin.Metadata,
-	}
+	var e Event
+	StampInto(&e, &origin, now, eventType, schemaVersion)
+	return e
+}
+
+// StampInto is [Stamp] for an event that has its place in memory already: it
+// sets the same fields, and leaves the others.
+func StampInto(e *Event, origin *Origin, now time.Time, eventType string, schemaVersion int) {
+	e.ID, e.Type, e.SchemaVersion = NewIDAt(now), eventType, schemaVersion
+	e.TenantID, e.ActorID = origin.TenantID, origin.ActorID
+	e.CorrelationID, e.CausationID = origin.CorrelationID, origin.CausationID
+	e.OccurredAt, e.Metadata = Time(now), origin.Metadata
 	if e.CorrelationID == uuid.Nil {
 		e.CorrelationID = e.ID
 	}
-	return e
 }
 
 // Time returns t as stores keep it: UTC, in microseconds, without a monotonic reading.

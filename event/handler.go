@@ -104,10 +104,13 @@ func (hs *Handlers[A]) add(h *Handler[A]) error {
 	}
 	hs.byType[h.schema.name] = h
 	for _, old := range h.schema.oldNames() {
-		if _, twice := hs.byOld[old]; twice {
+		first, twice := hs.byOld[old]
+		switch {
+		case !twice:
+			hs.byOld[old] = h
+		case !first.schema.isSplit(old) || !h.schema.isSplit(old):
 			return &DefinitionError{Subject: old, Reason: "is claimed as an old name by two payload types"}
 		}
-		hs.byOld[old] = h
 	}
 	return nil
 }
@@ -158,7 +161,7 @@ func (hs *Handlers[A]) HandlePayload(arg A, e Event, p Payload) (handled bool, e
 }
 
 func (hs *Handlers[A]) handleOld(h *Handler[A], arg A, e Event) error {
-	if _, split := h.schema.splits[e.Type]; !split && e.SchemaVersion == h.schema.version {
+	if !h.schema.isSplit(e.Type) && e.SchemaVersion == h.schema.version {
 		e.Type = h.schema.name // renamed, and otherwise current
 		return h.current(hs, arg, e)
 	}

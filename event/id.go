@@ -22,7 +22,8 @@ func NewIDAt(t time.Time) uuid.UUID { return newID(t, rand.Uint64(), rand.Uint64
 
 func newID(t time.Time, a, b uint64) uuid.UUID {
 	var id uuid.UUID
-	binary.BigEndian.PutUint64(id[:8], uint64(t.UnixMilli())<<16|a&0x0fff|0x7000) //nolint:gosec // 48 bits of milliseconds last until the year 10889.
+	// 48 bits of milliseconds last until the year 10889.
+	binary.BigEndian.PutUint64(id[:8], uint64(t.UnixMilli())<<16|a&0x0fff|0x7000)
 	binary.BigEndian.PutUint64(id[8:], b>>2|1<<63)
 	return id
 }

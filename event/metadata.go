@@ -22,6 +22,10 @@ import (
 // be treated as read-only.
 type Metadata map[string]any
 
+// maxMetadataDepth bounds how deep lists and objects are nested. A map that
+// holds itself has no end.
+const maxMetadataDepth = 100
+
 // EncodeMetadata returns the JSON object that stores keep, with keys sorted,
 // or nil for metadata that is empty. A value that JSON cannot carry is an
 // [*InvalidError] that names its key.
@@ -29,7 +33,7 @@ func EncodeMetadata(m Metadata) ([]byte, error) {
 	if len(m) == 0 {
 		return nil, nil
 	}
-	normal, err := normalize("metadata", map[string]any(m))
+	normal, err := normalize("metadata", map[string]any(m), maxMetadataDepth)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +84,7 @@ func (f float) MarshalJSON() ([]byte, error) {
 
 // normalize turns a value into one that encodes with its type, or says which
 // key holds a value that cannot be kept.
-func normalize(field string, value any) (any, error) {
+func normalize(field string, value any, depth int) (any, error) {
 	switch v := value.(type) {
 	case nil, bool, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
 		return v, nil
@@ -90,7 +94,7 @@ func normalize(field string, value any) (any, error) {
 		}
 		return v, nil
 	case float32:
-		return normalize(field, float64(v))
+		return normalize(field, float64(v), depth)
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return nil, &InvalidError{Field: field, Reason: "is not a finite number"}
@@ -101,22 +105,29 @@ func normalize(field string, value any) (any, error) {
 		for i, s := range v {
 			list[i] = s
 		}
-		return normalize(field, list)
+		return normalizeList(field, list, depth)
 	case []any:
-		return normalizeList(field, v)
+		return normalizeList(field, v, depth)
 	case Metadata:
-		return normalizeMap(field, v)
+		return normalizeMap(field, v, depth)
 	case map[string]any:
-		return normalizeMap(field, v)
+		return normalizeMap(field, v, depth)
 	default:
 		return nil, &InvalidError{Field: field, Reason: fmt.Sprintf("has type %T; use JSON types: bool, string, number, list, object", value)}
 	}
 }
 
-func normalizeList(field string, list []any) (any, error) {
+func tooDeep() error {
+	return &TooLargeError{Field: "metadata", Size: maxMetadataDepth + 1, Limit: maxMetadataDepth, Unit: "levels"}
+}
+
+func normalizeList(field string, list []any, depth int) (any, error) {
+	if depth == 0 {
+		return nil, tooDeep()
+	}
 	out := make([]any, len(list))
 	for i, item := range list {
-		normal, err := normalize(fmt.Sprintf("%s[%d]", field, i), item)
+		normal, err := normalize(fmt.Sprintf("%s[%d]", field, i), item, depth-1)
 		if err != nil {
 			return nil, err
 		}
@@ -125,13 +136,16 @@ func normalizeList(field string, list []any) (any, error) {
 	return out, nil
 }
 
-func normalizeMap(field string, object map[string]any) (any, error) {
+func normalizeMap(field string, object map[string]any, depth int) (any, error) {
+	if depth == 0 {
+		return nil, tooDeep()
+	}
 	out := make(map[string]any, len(object))
 	for key, item := range object {
 		if err := validateText(field+" key", key, MaxNameBytes); err != nil {
 			return nil, err
 		}
-		normal, err := normalize(field+"."+key, item)
+		normal, err := normalize(field+"."+key, item, depth-1)
 		if err != nil {
 			return nil, err
 		}

@@ -27,6 +27,11 @@ func ValidateName(field, name string) error {
 	return validateText(field, name, MaxNameBytes)
 }
 
+// ValidateText checks free text that is stored as written: valid UTF-8, no
+// control character, at most limit bytes. The empty text is valid. The error is
+// an [*InvalidError] or [*TooLargeError] for field.
+func ValidateText(field, s string, limit int) error { return validateText(field, s, limit) }
+
 func validateText(field, s string, limit int) error {
 	if len(s) > limit {
 		return &TooLargeError{Field: field, Size: len(s), Limit: limit, Unit: "bytes"}

@@ -62,12 +62,19 @@ func StepErr[From, To any](f func(From) (To, error)) Upcast {
 // Split is a step in which one stored event becomes several, or none. It
 // counts as a version like any other step. What it returns must be current
 // payloads: later steps are not applied to them.
+//
+// Whoever handles only another type that f returns is not shown these events,
+// since they are stored under this type's name: it has to handle this type too.
 func Split[From any](f func(From) []Payload) Upcast {
 	return upcastFrom(kindSplit, func(old From) (any, error) { return f(old), nil })
 }
 
 // SplitFrom takes over events of a type that is no longer emitted and turns
 // each into several current payloads, or none. It does not count as a version.
+//
+// Each of the types that f returns should declare it, with the same f, so that
+// whoever handles only one of them sees its part of the old events. Where
+// several are handled together f runs once for an event.
 func SplitFrom[From any](oldType string, f func(From) []Payload) Upcast {
 	u := upcastFrom(kindSplitFrom, func(old From) (any, error) { return f(old), nil })
 	u.oldName = oldType
@@ -85,7 +92,7 @@ func upcastFrom[From any](kind upcastKind, f func(From) (any, error)) Upcast {
 		decode: func(codec Codec, data []byte) (any, error) {
 			var old From
 			err := codec.Decode(data, &old)
-			return old, err //nolint:wrapcheck // wrapped in a DecodeError by the caller.
+			return old, err // wrapped in a DecodeError by the caller.
 		},
 		run: func(value any) (any, error) {
 			old, ok := value.(From)
@@ -173,6 +180,12 @@ func (s *schema) addOldName(u Upcast) error {
 	}
 	s.splits[u.oldName] = u
 	return nil
+}
+
+// isSplit reports whether events of an older type are split into this one.
+func (s *schema) isSplit(oldType string) bool {
+	_, ok := s.splits[oldType]
+	return ok
 }
 
 // oldNames returns the names under which older events of this type are stored.
