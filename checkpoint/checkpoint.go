@@ -140,6 +140,23 @@ func (e *OtherStoreError) Error() string {
 // Is reports whether target is [ErrOtherStore].
 func (e *OtherStoreError) Is(target error) bool { return target == ErrOtherStore }
 
+// AheadError says that a checkpoint stands above the store's head: the store
+// was restored from an older copy, and new events take positions that the
+// projection believes to have seen. It is an [ErrOtherStore].
+type AheadError struct {
+	Key      Key
+	Position uint64
+	Head     uint64
+}
+
+// Error implements error.
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("checkpoint of %s stands at %d, the event store ends at %d: it was restored from an older copy; reset the projection to rebuild it from this store", e.Key, e.Position, e.Head)
+}
+
+// Is reports whether target is [ErrOtherStore].
+func (e *AheadError) Is(target error) bool { return target == ErrOtherStore }
+
 // Check says whether move may be made from where the checkpoint stands. Stores
 // that hold the checkpoint under a lock decide by it.
 func Check(actual Checkpoint, key Key, move Move) error {

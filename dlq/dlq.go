@@ -100,9 +100,13 @@ type Store interface {
 	Parked(ctx context.Context, projection string, version int, keys []string) (map[string]bool, error)
 	// Park adds letters, each to its sequence.
 	Park(ctx context.Context, letters ...Letter) error
-	// Failed records that the first letter of a sequence was tried again in vain.
+	// Failed records that the first letter of a sequence was tried again in
+	// vain: its attempts grow by one, cause and triedAt replace what was there,
+	// and the sequence is retried by itself at nextRetry, never if that is zero.
+	// Errors: [ErrNotFound].
 	Failed(ctx context.Context, l Letter, cause string, triedAt, nextRetry time.Time) error
 	// Schedule sets when a sequence is retried by itself; zero means never.
+	// Errors: [ErrNotFound] if the sequence is not parked.
 	Schedule(ctx context.Context, s Sequence, nextRetry time.Time) error
 	// Remove takes out a letter that succeeded. Errors: [ErrNotFound].
 	Remove(ctx context.Context, l Letter) error
@@ -111,7 +115,8 @@ type Store interface {
 	Discard(ctx context.Context, l Letter, reason string, by event.ActorID, at time.Time) error
 	// Letters returns up to limit letters of a sequence, from the first; 0 for all.
 	Letters(ctx context.Context, s Sequence, limit int) ([]Letter, error)
-	// Sequences returns the parked sequences, those with the oldest first letter first.
+	// Sequences returns the parked sequences, those whose first letter was parked
+	// longest ago first.
 	Sequences(ctx context.Context, f Filter) ([]Parked, error)
 	// Discarded returns the discarded letters of a projection, oldest first.
 	Discarded(ctx context.Context, projection string, version int) ([]Discarded, error)
@@ -126,7 +131,7 @@ type Store interface {
 var (
 	// ErrNotFound says that there is no such letter or sequence.
 	ErrNotFound = errors.New("no such letter")
-	// ErrFull says that a limit on letters is reached: the projection stops
+	// ErrFull says that a limit on letters is reached: the projection pauses
 	// rather than lose anything.
 	ErrFull = errors.New("dead-letter queue is full")
 )
@@ -140,7 +145,7 @@ type FullError struct {
 
 // Error implements error.
 func (e *FullError) Error() string {
-	return fmt.Sprintf("dead-letter queue of %s v%d is full: %d %s (%s); retry or discard letters, then start the projection again",
+	return fmt.Sprintf("dead-letter queue of %s v%d is full: %d %s (%s); retry or discard letters; the projection goes on when there is room",
 		e.Sequence.Projection, e.Sequence.Version, e.Limit, e.What, e.Sequence.Key)
 }
 

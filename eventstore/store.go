@@ -56,7 +56,9 @@ type Store interface {
 	// Append stores the events of all given streams as one unit. Event ids
 	// must be set; versions, positions and recorded-at times are the store's to
 	// set. A stream must not be named twice. An Append without events only
-	// checks its expectation.
+	// checks its expectation. When Append has returned without an error, the
+	// store holds on to neither appends nor their events; payload bytes it may
+	// share, and they must not be changed.
 	//
 	// Errors: [ErrConflict], [ErrDuplicateEvent], [ErrInvalid], [ErrTooLarge],
 	// [ErrOutcomeUnknown], [ErrClosed], and the store's own, for which

@@ -29,6 +29,10 @@ type tenantGuard struct {
 	tenant func(context.Context) event.TenantID
 }
 
+// Tenant returns the tenant that calls with ctx are bound to, "" if none. A
+// repository asks for it, so that callers need not name the tenant twice.
+func (g *tenantGuard) Tenant(ctx context.Context) event.TenantID { return g.tenant(ctx) }
+
 // check fails closed: no bound tenant is as bad as another's.
 func (g *tenantGuard) check(ctx context.Context, given event.TenantID) error {
 	if bound := g.tenant(ctx); bound == "" || bound != given {

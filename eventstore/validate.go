@@ -97,7 +97,7 @@ func checkAppend(limits Limits, a *Append) error {
 		if err := e.Validate(); err != nil {
 			return err
 		}
-		if err := checkPlace(a, e, uint64(i)); err != nil { //nolint:gosec // an index is never negative.
+		if err := checkPlace(a, e, uint64(i)); err != nil {
 			return err
 		}
 		if len(e.Data) > limits.PayloadBytes {

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/evident-go/evident/event"
 )
 
 // Lease is the right to run something until it expires.
@@ -59,3 +61,29 @@ func (e *HeldError) Error() string {
 
 // Is reports whether target is [ErrHeld].
 func (e *HeldError) Is(target error) bool { return target == ErrHeld }
+
+// MaxNameBytes bounds the names of leases and of their owners.
+const MaxNameBytes = 256
+
+// Check says whether a lease may be asked for in these words; it is the first
+// thing that Acquire does. The error is an [*event.InvalidError] or
+// [*event.TooLargeError] that names the field.
+func Check(name, owner string, ttl time.Duration) error {
+	if err := checkName("lease", name); err != nil {
+		return err
+	}
+	if err := checkName("owner", owner); err != nil {
+		return err
+	}
+	if ttl <= 0 {
+		return &event.InvalidError{Field: "ttl", Value: ttl.String(), Reason: "must be positive"}
+	}
+	return nil
+}
+
+func checkName(field, name string) error {
+	if name == "" {
+		return &event.InvalidError{Field: field, Reason: "must not be empty"}
+	}
+	return event.ValidateText(field, name, MaxNameBytes)
+}

@@ -9,6 +9,7 @@ package promisetest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 
@@ -51,12 +52,16 @@ func Run[H any](t *testing.T, promises []Promise[H], open func(t *testing.T) H) 
 	}
 }
 
-// Failing runs every clause and returns the names of those that fail.
-func Failing[H any](t *testing.T, promises []Promise[H], open func(t *testing.T) H) []string {
+// Failing runs the clauses of the given names, or all if none is given, and
+// returns the names of those that fail.
+func Failing[H any](t *testing.T, promises []Promise[H], open func(t *testing.T) H, names ...string) []string {
 	t.Helper()
 	var failing []string
 	for _, promise := range promises {
 		for _, clause := range promise.Clauses {
+			if len(names) > 0 && !slices.Contains(names, clause.Name) {
+				continue
+			}
 			h := open(t)
 			if fails(t, func(t T) { clause.Check(t, h) }) {
 				failing = append(failing, clause.Name)

@@ -38,13 +38,14 @@ func TestRunRunsEveryClause(t *testing.T) {
 
 func TestFailingNamesTheClausesThatFail(t *testing.T) {
 	t.Parallel()
-	of := func(n int) []string {
-		return promisetest.Failing(t, promises(), func(*testing.T) int { return n })
+	of := func(n int, names ...string) []string {
+		return promisetest.Failing(t, promises(), func(*testing.T) int { return n }, names...)
 	}
 	assert.Empty(t, of(4))
 	assert.Equal(t, []string{"even"}, of(3))
 	assert.Equal(t, []string{"below ten"}, of(12))
 	assert.Equal(t, []string{"even", "below ten", "below twenty"}, of(21))
+	assert.Equal(t, []string{"below ten"}, of(21, "below ten"))
 }
 
 func TestRaceReturnsEveryError(t *testing.T) {

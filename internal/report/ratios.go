@@ -98,7 +98,7 @@ func (rs *results) table(out io.Writer) error {
 		if ratio == 0 {
 			continue
 		}
-		fmt.Fprintf(out, "%-60s %12.0f %12s %7.2f %6s", r.name, median(r.times), text(limit, 0), ratio, text(r.bar, 2))
+		fmt.Fprintf(out, "%-60s %12s %12s %7.2f %6s", r.name, text(median(r.times), 0), text(limit, 0), ratio, text(r.bar, 2))
 		if ratio < r.bar {
 			below++
 			fmt.Fprint(out, "  below")
@@ -148,7 +148,12 @@ func (rs *results) limitOf(r result) (result, bool) {
 	return result{}, false
 }
 
+// median returns the middle of values, or 0 if there are none: a benchmark may
+// report its ratio and no time.
 func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	if n%2 == 1 {

@@ -187,3 +187,11 @@ func check(t *testing.T, want string, err error) {
 	}
 	require.ErrorContains(t, err, want)
 }
+
+func TestRatiosOfABenchmarkThatReportsNoTime(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	err := report.Ratios(strings.NewReader("BenchmarkW1-2 10 4027 evident/s 4133 limit/s 0.97 ratio 0.98 bar\n"), &out)
+	require.Error(t, err)
+	assert.Contains(t, out.String(), "below")
+}
