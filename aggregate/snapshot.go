@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
 )
 
@@ -17,6 +18,28 @@ type Snapshot struct {
 	SchemaVersion int       // of the state, from the definition
 	State         []byte
 	TakenAt       time.Time
+}
+
+// Validate checks everything about a snapshot that every store refuses; it is
+// the first thing that Save does. An empty state is valid. The error is an
+// [*event.InvalidError] or [*event.TooLargeError] that names the field.
+func (s *Snapshot) Validate() error {
+	if err := s.Stream.Validate(); err != nil {
+		return err
+	}
+	if s.StoreID == uuid.Nil {
+		return &event.InvalidError{Field: "store_id", Reason: "must be that of the event store the state was built from"}
+	}
+	if s.Version == 0 {
+		return &event.InvalidError{Field: "version", Reason: "of a snapshot must be 1 or more"}
+	}
+	if s.SchemaVersion < 1 {
+		return &event.InvalidError{Field: "schema_version", Reason: "of a snapshot must be 1 or more"}
+	}
+	if s.TakenAt.IsZero() {
+		return &event.InvalidError{Field: "taken_at", Reason: "must be set"}
+	}
+	return nil
 }
 
 // SnapshotStore keeps the newest snapshot of each stream.
