@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
 )
 
 // Projection turns events into something else: rows, an index, a message.
@@ -57,8 +58,27 @@ type Preparer interface {
 	Prepare(ctx context.Context, tx Tx) error
 }
 
+// Validator is implemented by projections that can be put together wrongly.
+// [NewRunner] refuses one whose Validate returns an error.
+type Validator interface {
+	Validate() error
+}
+
+// ResetChecker is implemented by projections that may be unable to reset. It
+// is asked before anything is changed.
+type ResetChecker interface {
+	CanReset() error
+}
+
 // Sequencer is implemented by projections that need order by something other
 // than the aggregate: the key under which events park behind one that failed.
+// It must be valid UTF-8 without NUL and at most [MaxSequenceKeyBytes].
 type Sequencer interface {
 	SequenceKey(e event.Event) string
 }
+
+// MaxSequenceKeyBytes bounds what a [Sequencer] returns.
+const MaxSequenceKeyBytes = 512
+
+// DefaultSequenceKey is the event's stream: order is kept for each aggregate.
+func DefaultSequenceKey(e event.Event) string { return eventstore.StreamOf(e).String() }

@@ -9,19 +9,28 @@ import (
 	"github.com/evident-go/evident/lease"
 )
 
-// Store is what a runner needs of a store: its events, and a place in the same
-// store for checkpoints, dead letters and leases. Every store of this module
-// is one.
+// Store is an event store that also has a place for the progress of
+// projections. Every store of this module is one.
 type Store interface {
 	eventstore.Store
+	Progress
+}
 
-	// Checkpoints returns the store's checkpoints.
+// Progress is where a runner keeps how far its projections have come, which
+// events they could not apply, and who runs them: usually the event store's
+// own database, or that of the read models.
+//
+// Projections whose target lives in memory need progress that is forgotten
+// with it: run them with the progress of a memory store.
+type Progress interface {
+	// Checkpoints returns the checkpoints.
 	Checkpoints() checkpoint.Store
-	// DeadLetters returns the store's dead letters.
+	// DeadLetters returns the dead letters.
 	DeadLetters() dlq.Store
-	// Leases returns the store's leases.
+	// Leases returns the leases.
 	Leases() lease.Store
-	// Begin starts a transaction. It must be ended by Commit or Rollback.
+	// Begin starts a transaction. It must be ended by Commit or Rollback. It
+	// waits for its turn where only one can run at a time.
 	Begin(ctx context.Context) (Tx, error)
 }
 
@@ -40,4 +49,21 @@ type Tx interface {
 	// Rollback ends the transaction and undoes what was done. After Commit it
 	// does nothing.
 	Rollback(ctx context.Context) error
+}
+
+// TxAs returns tx as an adapter's own type, looking through decorators that
+// have an Unwrap method, and whether it is one.
+func TxAs[T any](tx Tx) (T, bool) {
+	for tx != nil {
+		if own, ok := tx.(T); ok {
+			return own, true
+		}
+		wrapped, ok := tx.(interface{ Unwrap() Tx })
+		if !ok {
+			break
+		}
+		tx = wrapped.Unwrap()
+	}
+	var none T
+	return none, false
 }

@@ -1,0 +1,238 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/evident-go/evident/dlq"
+	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
+)
+
+// catchUp applies everything up to head, batch by batch. Positions of events
+// that the projection does not want are passed over with the rest.
+func (w *worker) catchUp(ctx context.Context, head uint64) error {
+	if head <= w.position {
+		return nil
+	}
+	w.board.update(func(s *Status) { s.State, s.Head = CatchingUp, max(s.Head, head) })
+	batch := make([]event.Event, 0, min(w.config.BatchSize, 1024))
+	var opened time.Time
+	query := eventstore.Query{After: w.position, Until: head, Types: w.projection.EventTypes()}
+	for e, err := range w.events.ReadAll(ctx, query) {
+		if err != nil {
+			return errors.Join(fmt.Errorf("read events: %w", err), w.flush(ctx, batch, lastPosition(batch, w.position)))
+		}
+		if len(batch) == 0 {
+			opened = w.config.Now()
+		}
+		if batch = append(batch, e); len(batch) < w.config.BatchSize && !w.overdue(opened, len(batch)) {
+			continue
+		}
+		if err := w.flush(ctx, batch, e.Position); err != nil {
+			return err
+		}
+		batch = batch[:0]
+	}
+	return w.flush(ctx, batch, head)
+}
+
+// overdue reports whether a batch has been open for too long. Asking the clock
+// for every event would cost more than some handlers do.
+func (w *worker) overdue(opened time.Time, events int) bool {
+	const often = 16
+	return events%often == 0 && w.config.Now().Sub(opened) >= w.config.BatchTime
+}
+
+func lastPosition(batch []event.Event, otherwise uint64) uint64 {
+	if len(batch) == 0 {
+		return otherwise
+	}
+	return batch[len(batch)-1].Position
+}
+
+// flush applies a batch and moves the checkpoint to the position to. With
+// exactly once, all events are first applied together, without savepoints; if
+// that fails nothing of it stays, and the batch is redone event by event.
+func (w *worker) flush(ctx context.Context, batch []event.Event, to uint64) error {
+	if to <= w.position {
+		return nil
+	}
+	w.work.Lock()
+	defer w.work.Unlock()
+	ctx, stop := w.grace(ctx)
+	defer stop()
+	if w.projection.Guarantee() == ExactlyOnce && w.attempt.count == 0 {
+		err := w.applyTogether(ctx, batch, to)
+		if err == nil || !w.blamesAnEvent(err) {
+			return err
+		}
+	}
+	return w.applyEach(ctx, batch, to)
+}
+
+// blamesAnEvent reports whether err calls for finding the event at fault, or
+// the one for which there is no room in the dead-letter queue.
+func (w *worker) blamesAnEvent(err error) bool {
+	if errors.Is(err, dlq.ErrFull) {
+		return true
+	}
+	_, fromHandler := failedAt(err)
+	return fromHandler && blamesEvent(w.classify(err))
+}
+
+// applyTogether applies a whole batch in one transaction.
+func (w *worker) applyTogether(ctx context.Context, batch []event.Event, to uint64) error {
+	o := w.newOutcome(batch)
+	return w.transact(ctx, o, func(tx Tx) error {
+		if err := o.findParked(ctx, tx.DeadLetters()); err != nil {
+			return err
+		}
+		for i := range batch {
+			if o.isParked(i) {
+				if err := o.wait(ctx, tx.DeadLetters(), i); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := w.apply(ctx, tx, batch[i]); err != nil {
+				return &handlerError{position: batch[i].Position, err: err}
+			}
+			o.applied++
+		}
+		o.to = to
+		return nil
+	})
+}
+
+// applyEach applies a batch event by event. What an error means is decided for
+// each one; when it cannot go on, what stands before the event is kept.
+func (w *worker) applyEach(ctx context.Context, batch []event.Event, to uint64) error {
+	o := w.newOutcome(batch)
+	o.to = to
+	if w.projection.Guarantee() == ExactlyOnce {
+		err := w.transact(ctx, o, func(tx Tx) error { return w.walk(ctx, tx, tx.DeadLetters(), o) })
+		return errors.Join(o.stopped, err)
+	}
+	if err := w.walk(ctx, nil, w.progress.DeadLetters(), o); err != nil {
+		return err
+	}
+	return errors.Join(o.stopped, w.transact(ctx, o, func(Tx) error { return nil }))
+}
+
+// walk goes through a batch until its end or until o.stopped is set.
+func (w *worker) walk(ctx context.Context, tx Tx, letters dlq.Store, o *outcome) error {
+	if err := o.findParked(ctx, letters); err != nil {
+		return err
+	}
+	for i, e := range o.batch {
+		if o.stopped = w.step(ctx, tx, letters, o, i); o.stopped != nil {
+			o.to = e.Position - 1
+			break
+		}
+	}
+	return nil
+}
+
+// step applies one event, or parks it, or returns why the batch cannot go on.
+func (w *worker) step(ctx context.Context, tx Tx, letters dlq.Store, o *outcome, i int) error {
+	if o.isParked(i) {
+		return o.wait(ctx, letters, i)
+	}
+	e := o.batch[i]
+	cause := w.applyAlone(ctx, tx, e)
+	if cause == nil {
+		o.applied++
+		w.attempt = attempt{}
+		return nil
+	}
+	class := w.classify(cause)
+	if !blamesEvent(class) {
+		return &handlerError{position: e.Position, err: cause}
+	}
+	if w.countAttempt(e.Position) < w.config.Retry.MaxAttempts && class == Unclassified {
+		return &handlerError{position: e.Position, err: cause}
+	}
+	return w.giveUp(ctx, letters, o, i, cause)
+}
+
+// countAttempt returns how often the event has failed in a row.
+func (w *worker) countAttempt(position uint64) int {
+	if w.attempt.position != position {
+		w.attempt = attempt{position: position}
+	}
+	w.attempt.count++
+	return w.attempt.count
+}
+
+// giveUp does with a poison event what the configuration says.
+func (w *worker) giveUp(ctx context.Context, letters dlq.Store, o *outcome, i int, cause error) error {
+	e := o.batch[i]
+	fields := []zap.Field{
+		zap.Error(cause), zap.Stringer("class", w.classify(cause)), zap.Stringer("event_id", e.ID), zap.String("event_type", e.Type),
+		zap.Uint64("position", e.Position), zap.String("sequence", o.sequence(i).Key), zap.String("actor_id", string(e.ActorID)),
+	}
+	attempts := w.attempt.count
+	switch w.config.OnPoison {
+	case Stop:
+		return &StoppedError{Projection: w.key.Projection, EventID: e.ID, EventType: e.Type, Position: e.Position, Err: cause}
+	case Skip:
+		w.log.Error("poison event skipped", fields...)
+		o.skip(i, cause, attempts)
+	default:
+		if err := o.park(ctx, letters, i, cause, attempts); err != nil {
+			return err
+		}
+		w.log.Error("poison event parked", fields...)
+	}
+	w.attempt = attempt{}
+	return nil
+}
+
+// applyAlone applies one event so that its failure leaves nothing behind.
+func (w *worker) applyAlone(ctx context.Context, tx Tx, e event.Event) error {
+	if tx == nil {
+		return w.apply(ctx, nil, e)
+	}
+	return tx.Savepoint(ctx, func(ctx context.Context) error { return w.apply(ctx, tx, e) })
+}
+
+func (w *worker) apply(ctx context.Context, tx Tx, e event.Event) error {
+	return recovered(func() error { return w.projection.Apply(ctx, tx, e) })
+}
+
+// transact runs f in a transaction and commits in it what came out: letters
+// and checkpoint. A transaction in which nothing moved is rolled back.
+func (w *worker) transact(ctx context.Context, o *outcome, f func(Tx) error) error {
+	from := w.position
+	err := w.inTx(ctx, func(tx Tx) error {
+		if err := f(tx); err != nil {
+			return err
+		}
+		if o.to <= from {
+			return errNothingMoved
+		}
+		if err := o.post(ctx, tx.DeadLetters()); err != nil {
+			return fmt.Errorf("write dead letters: %w", err)
+		}
+		return tx.Checkpoints().Move(ctx, w.key, w.move(from, o.to))
+	})
+	if errors.Is(err, errNothingMoved) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.position = o.to
+	status := w.board.moved(w.config.Now(), o.to, o.applied)
+	if w.config.OnProgress != nil {
+		w.config.OnProgress(status)
+	}
+	return nil
+}
+
+var errNothingMoved = errors.New("nothing moved")

@@ -1,0 +1,187 @@
+package projection
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/evident-go/evident/dlq"
+	"github.com/evident-go/evident/event"
+)
+
+// outcome is what comes of a batch: how far it went, and which letters have to
+// be written with the checkpoint.
+type outcome struct {
+	worker   *worker
+	batch    []event.Event
+	parked   map[string]bool
+	counts   map[string]int // letters by sequence, those of this batch included
+	letters  []dlq.Letter
+	retries  map[dlq.Sequence]time.Time // of sequences that were parked by this batch
+	discards []discard
+	applied  uint64
+	to       uint64 // where the checkpoint goes
+	stopped  error  // why the batch could not go on to its end
+}
+
+type discard struct {
+	letter dlq.Letter
+	reason string
+}
+
+func (w *worker) newOutcome(batch []event.Event) *outcome {
+	return &outcome{worker: w, batch: batch}
+}
+
+// findParked asks which sequences of the batch are parked. Usually none is,
+// and then no event's sequence need be worked out.
+func (o *outcome) findParked(ctx context.Context, letters dlq.Store) error {
+	if len(o.batch) == 0 {
+		return nil
+	}
+	key := o.worker.key
+	some, err := letters.Sequences(ctx, dlq.Filter{Projection: key.Projection, Version: key.Version, Limit: 1})
+	if err == nil && len(some) > 0 {
+		o.parked, err = letters.Parked(ctx, key.Projection, key.Version, o.keys())
+	}
+	if err != nil {
+		return fmt.Errorf("look up parked sequences: %w", err)
+	}
+	return nil
+}
+
+// keys returns the keys of the batch's sequences, each once.
+func (o *outcome) keys() []string {
+	seen := make(map[string]struct{}, len(o.batch))
+	for _, e := range o.batch {
+		seen[o.worker.sequence(e).Key] = struct{}{}
+	}
+	return slices.Collect(maps.Keys(seen))
+}
+
+func (o *outcome) isParked(i int) bool {
+	return len(o.parked) > 0 && o.parked[o.sequence(i).Key]
+}
+
+func (o *outcome) sequence(i int) dlq.Sequence { return o.worker.sequence(o.batch[i]) }
+
+// wait queues event i behind the letters of its sequence.
+func (o *outcome) wait(ctx context.Context, letters dlq.Store, i int) error {
+	if err := o.makeRoom(ctx, letters, o.sequence(i)); err != nil {
+		return err
+	}
+	o.letters = append(o.letters, o.letter(i, "", 0))
+	return nil
+}
+
+// park starts a sequence with event i, which failed.
+func (o *outcome) park(ctx context.Context, letters dlq.Store, i int, cause error, attempts int) error {
+	s := o.sequence(i)
+	if err := o.makeRoom(ctx, letters, s); err != nil {
+		return err
+	}
+	o.letters = append(o.letters, o.letter(i, causeOf(cause), attempts))
+	if o.parked == nil {
+		o.parked = make(map[string]bool)
+	}
+	o.parked[s.Key] = true
+	if o.retries == nil {
+		o.retries = make(map[dlq.Sequence]time.Time)
+	}
+	o.retries[s] = o.worker.nextRedrive(1)
+	return nil
+}
+
+// skip records event i as discarded, because the configuration says so.
+func (o *outcome) skip(i int, cause error, attempts int) {
+	l := o.letter(i, causeOf(cause), attempts)
+	o.discards = append(o.discards, discard{letter: l, reason: "skipped by configuration"})
+}
+
+func (o *outcome) letter(i int, cause string, attempts int) dlq.Letter {
+	e, now := o.batch[i], o.worker.config.Now()
+	l := dlq.Letter{
+		Sequence: o.sequence(i), Position: e.Position, EventID: e.ID, EventType: e.Type,
+		Cause: cause, Attempts: attempts, ParkedAt: event.Time(now),
+	}
+	if attempts > 0 {
+		l.TriedAt = l.ParkedAt
+	}
+	return l
+}
+
+// causeOf is what a letter says of why it failed. It must not be empty: that
+// is how a letter that waits behind another is told from one that failed.
+func causeOf(err error) string {
+	if s := dlq.CutCause(err.Error()); s != "" {
+		return s
+	}
+	return "failed without a message"
+}
+
+// makeRoom counts a letter and refuses it at the limit.
+func (o *outcome) makeRoom(ctx context.Context, letters dlq.Store, s dlq.Sequence) error {
+	if o.counts == nil {
+		o.counts = make(map[string]int)
+	}
+	if _, known := o.counts[s.Key]; !known {
+		n, err := o.lettersOf(ctx, letters, s)
+		if err != nil {
+			return err
+		}
+		o.counts[s.Key] = n
+	}
+	if limit := o.worker.config.MaxLetters; o.counts[s.Key] >= limit {
+		return &dlq.FullError{Sequence: s, What: "letters in the sequence", Limit: limit}
+	}
+	o.counts[s.Key]++
+	return nil
+}
+
+// lettersOf returns how many letters a sequence has; for a new one it checks
+// that there is room for one more sequence.
+func (o *outcome) lettersOf(ctx context.Context, letters dlq.Store, s dlq.Sequence) (int, error) {
+	found, err := letters.Sequences(ctx, dlq.Filter{Projection: s.Projection, Version: s.Version, Key: s.Key, Limit: 1})
+	if err != nil {
+		return 0, fmt.Errorf("count letters: %w", err)
+	}
+	if len(found) > 0 {
+		return found[0].Letters, nil
+	}
+	stats, err := letters.Stats(ctx, s.Projection, s.Version)
+	if err != nil {
+		return 0, fmt.Errorf("count parked sequences: %w", err)
+	}
+	if limit := o.worker.config.MaxSequences; stats.Sequences+len(o.retries) >= limit {
+		return 0, &dlq.FullError{Sequence: s, What: "parked sequences", Limit: limit}
+	}
+	return 0, nil
+}
+
+// post writes the letters of the batch.
+func (o *outcome) post(ctx context.Context, letters dlq.Store) error {
+	if len(o.letters) > 0 {
+		if err := letters.Park(ctx, o.letters...); err != nil {
+			return err // the caller says what was done.
+		}
+	}
+	for s, next := range o.retries {
+		if err := letters.Schedule(ctx, s, next); err != nil {
+			return err // the caller says what was done.
+		}
+	}
+	for _, d := range o.discards {
+		if err := letters.Park(ctx, d.letter); err != nil {
+			return err // the caller says what was done.
+		}
+		if err := letters.Discard(ctx, d.letter, d.reason, runnerActor, o.worker.config.Now()); err != nil {
+			return err // the caller says what was done.
+		}
+	}
+	return nil
+}
+
+// runnerActor is who discards letters when the configuration says so.
+const runnerActor event.ActorID = "system:projection-runner"

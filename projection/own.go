@@ -1,0 +1,143 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/evident-go/evident/lease"
+)
+
+// leaseName is what projections' leases are called; the prefix keeps them
+// apart from other uses of the same store.
+func (w *worker) leaseName() string { return "projection/" + w.key.String() }
+
+// acquire waits until this process owns the projection.
+func (w *worker) acquire(ctx context.Context) error {
+	for {
+		l, err := w.progress.Leases().Acquire(ctx, w.leaseName(), w.config.Owner, w.config.LeaseTTL)
+		if err == nil {
+			w.took(l)
+			return nil
+		}
+		var held *lease.HeldError
+		if !errors.As(err, &held) {
+			return fmt.Errorf("acquire lease: %w", err)
+		}
+		w.board.update(func(s *Status) {
+			s.State, s.Owner, s.Fence, s.Heartbeat = Waiting, held.Lease.Owner, held.Lease.Fence, w.config.Now()
+		})
+		if err := sleep(ctx, w.config.LeaseTTL/10); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *worker) took(l lease.Lease) {
+	w.work.Lock()
+	w.lease = l
+	w.work.Unlock()
+	w.board.update(func(s *Status) { s.State, s.Owner, s.Fence = CatchingUp, l.Owner, l.Fence })
+}
+
+// keep renews the lease until stop is called or it is lost; then the returned
+// context ends, with the loss as its cause. stop releases it.
+func (w *worker) keep(ctx context.Context) (owned context.Context, stop func()) {
+	owned, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	l := w.lease
+	go func() {
+		defer close(done)
+		if err := w.renew(owned, l); err != nil {
+			cancel(err)
+		}
+	}()
+	return owned, func() {
+		cancel(nil)
+		<-done
+		w.release(ctx, l)
+	}
+}
+
+// renew takes the lease again at a third of its time, until ctx ends. A passing
+// error is borne until the lease has expired; the fence guards what is written.
+func (w *worker) renew(ctx context.Context, l lease.Lease) error {
+	expires := w.config.Now().Add(w.config.LeaseTTL)
+	for sleep(ctx, w.config.LeaseTTL/3) == nil {
+		asked := w.config.Now()
+		renewed, err := w.progress.Leases().Acquire(ctx, l.Name, l.Owner, w.config.LeaseTTL)
+		switch {
+		case err == nil && renewed.Fence == l.Fence:
+			expires = asked.Add(w.config.LeaseTTL)
+		case ctx.Err() != nil:
+		case err == nil, errors.Is(err, lease.ErrHeld):
+			return &lostError{fence: l.Fence}
+		case !w.config.Now().Before(expires):
+			return &lostError{fence: l.Fence, err: err}
+		default:
+			w.log.Warn("lease could not be renewed", zap.Error(err))
+		}
+	}
+	return nil
+}
+
+// release gives the lease up, even when ctx has ended: the next owner then
+// need not wait. It is bounded by the shutdown time-out.
+func (w *worker) release(ctx context.Context, l lease.Lease) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.config.ShutdownTimeout)
+	defer cancel()
+	if err := w.progress.Leases().Release(ctx, l); err != nil {
+		w.log.Warn("lease could not be released; it expires by itself", zap.Error(err), zap.Duration("ttl", w.config.LeaseTTL))
+	}
+}
+
+// borrow takes the lease for one command, without waiting for its owner.
+func (w *worker) borrow(ctx context.Context) (release func(), err error) {
+	l, err := w.progress.Leases().Acquire(ctx, w.leaseName(), w.config.Owner, w.config.LeaseTTL)
+	if err != nil {
+		return nil, fmt.Errorf("projection %q: %w", w.key.Projection, err)
+	}
+	w.took(l)
+	return func() { w.release(ctx, l) }, nil
+}
+
+// grace returns a context for work that may go on for ShutdownTimeout after
+// ctx has ended, unless it ended because the lease was lost.
+func (w *worker) grace(ctx context.Context) (context.Context, func()) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	finished := make(chan struct{})
+	go func() {
+		defer cancel()
+		select {
+		case <-finished:
+			return
+		case <-ctx.Done():
+		}
+		if is[*lostError](context.Cause(ctx)) {
+			return
+		}
+		select {
+		case <-finished:
+		case <-time.After(w.config.ShutdownTimeout):
+		}
+	}()
+	return work, func() { close(finished) }
+}
+
+// lostError says that the lease is no longer ours.
+type lostError struct {
+	fence uint64
+	err   error
+}
+
+func (e *lostError) Error() string {
+	if e.err != nil {
+		return fmt.Sprintf("lease with fence %d expired, it could not be renewed: %v", e.fence, e.err)
+	}
+	return fmt.Sprintf("lease with fence %d was taken over", e.fence)
+}
+
+func (e *lostError) Unwrap() error { return e.err }
