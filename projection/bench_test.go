@@ -1,0 +1,73 @@
+package projection_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/memory"
+	"github.com/evident-go/evident/projection"
+)
+
+// BenchmarkReplay replays events through the runner into a counter (W5). The
+// limit is a loop that reads, decodes and calls the same handler, without
+// checkpoint, lease or dead letters.
+func BenchmarkReplay(b *testing.B) {
+	const events = 50_000
+	store := filled(b, events)
+	b.Run("limit", func(b *testing.B) {
+		for b.Loop() {
+			count := 0
+			handlers, err := event.NewHandlers(nil, event.Handle(func(n *int, _ event.Of[noted]) error { *n++; return nil }))
+			require.NoError(b, err)
+			for e, err := range store.ReadAll(b.Context(), eventstore.Query{Types: handlers.Types()}) {
+				require.NoError(b, err)
+				if _, err := handlers.Handle(&count, e); err != nil {
+					b.Fatal(err)
+				}
+			}
+			require.Equal(b, events, count)
+		}
+		b.ReportMetric(float64(b.N*events)/b.Elapsed().Seconds(), "events/s")
+	})
+	b.Run("evident", func(b *testing.B) {
+		for b.Loop() {
+			count := 0
+			p := projection.New("counter", 1, projection.On(func(context.Context, event.Of[noted]) error { count++; return nil }))
+			progress, err := memory.Open(b.Context(), memory.Config{})
+			require.NoError(b, err)
+			r, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{p}, Progress: progress})
+			require.NoError(b, err)
+			require.NoError(b, r.RunUntilCaughtUp(b.Context()))
+			require.Equal(b, events, count)
+		}
+		b.ReportMetric(float64(b.N*events)/b.Elapsed().Seconds(), "events/s")
+	})
+}
+
+// filled returns a store with n events of ten streams.
+func filled(b *testing.B, n int) *memory.Store {
+	b.Helper()
+	store, err := memory.Open(b.Context(), memory.Config{})
+	require.NoError(b, err)
+	const streams, batch = 10, 100
+	ids := make([]uuid.UUID, streams)
+	for i := range ids {
+		ids[i] = uuid.New()
+	}
+	for i := 0; i < n; i += batch {
+		events := make([]event.Event, batch)
+		for j := range events {
+			events[j], err = event.New(b.Context(), noted{Text: "remember the milk, the bread, and what the neighbour said about the fence between the gardens"})
+			require.NoError(b, err)
+		}
+		stream := eventstore.Stream{AggregateType: "Note", AggregateID: ids[i/batch%streams]}
+		_, err = store.Append(b.Context(), eventstore.Append{Stream: stream, Events: events})
+		require.NoError(b, err)
+	}
+	return store
+}

@@ -1,0 +1,177 @@
+package projection_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/evident-go/evident/dlq"
+	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/lease"
+	"github.com/evident-go/evident/projection"
+)
+
+func note(t *testing.T, store eventstore.Store, text string) uint64 {
+	t.Helper()
+	e, err := event.New(t.Context(), noted{Text: text})
+	require.NoError(t, err)
+	result, err := store.Append(t.Context(), eventstore.Append{Stream: eventstore.Stream{AggregateType: "Note", AggregateID: uuid.New()}, Events: []event.Event{e}})
+	require.NoError(t, err)
+	return result.Position
+}
+
+// run starts a runner and returns what ends it.
+func run(t *testing.T, r *projection.Runner) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	return func() {
+		cancel()
+		require.NoError(t, <-done)
+	}
+}
+
+func TestTrapAnOutageOfTenMinutesEndsByItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // simulated time
+		store := openMemory(t)
+		back := time.Now().Add(10 * time.Minute)
+		var applied atomic.Int64
+		p := projection.New("notes", 1, projection.On(func(context.Context, event.Of[noted]) error {
+			if time.Now().Before(back) {
+				return projection.AsInfrastructure(errors.New("read model is down"))
+			}
+			applied.Add(1)
+			return nil
+		}))
+		core, logs := observer.New(zap.WarnLevel)
+		r, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{p}, Logger: zap.New(core)})
+		require.NoError(t, err)
+		stop := run(t, r)
+		require.NoError(t, r.WaitFor(t.Context(), "notes", note(t, store, "one")))
+		assert.WithinDuration(t, back, time.Now(), 40*time.Second)
+		status, err := r.Status(t.Context())
+		require.NoError(t, err)
+		assert.Zero(t, status[0].DeadLetters.Letters)
+		assert.Equal(t, int64(1), applied.Load())
+		assert.Less(t, logs.Len(), 60, "it backs off")
+		stop()
+	})
+}
+
+func TestLeaseIsRenewedForAsLongAsARunnerRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // simulated time
+		store := openMemory(t)
+		r, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{projection.New("notes", 1, projection.On(onNoted))}, Owner: "me"})
+		require.NoError(t, err)
+		stop := run(t, r)
+		<-time.After(time.Minute)
+		_, err = store.Leases().Acquire(t.Context(), "projection/notes v1", "thief", time.Second)
+		require.ErrorIs(t, err, lease.ErrHeld)
+		stop()
+		l, err := store.Leases().Acquire(t.Context(), "projection/notes v1", "next", time.Second)
+		require.NoError(t, err)
+		assert.Equal(t, uint64(2), l.Fence)
+	})
+}
+
+func TestLeaseThatIsLostIsTakenAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // simulated time
+		store := openMemory(t)
+		var applied atomic.Int64
+		p := projection.New("notes", 1, projection.On(func(context.Context, event.Of[noted]) error { applied.Add(1); return nil }))
+		r, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{p}, Owner: "me"})
+		require.NoError(t, err)
+		stop := run(t, r)
+		require.NoError(t, r.WaitFor(t.Context(), "notes", note(t, store, "one")))
+		require.NoError(t, store.Leases().Release(t.Context(), lease.Lease{Name: "projection/notes v1", Owner: "me", Fence: 1}))
+		_, err = store.Leases().Acquire(t.Context(), "projection/notes v1", "thief", 8*time.Second)
+		require.NoError(t, err)
+		<-time.After(5 * time.Second)
+		status, err := r.Status(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, projection.Waiting, status[0].State)
+		assert.Equal(t, "thief", status[0].Owner)
+		require.NoError(t, r.WaitFor(t.Context(), "notes", note(t, store, "two")))
+		assert.Equal(t, int64(2), applied.Load())
+		stop()
+	})
+}
+
+func TestRedriveOfAProjectionThatWaitsIsLeftToItsOwner(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // simulated time
+		store := openMemory(t)
+		p := projection.New("notes", 1, projection.On(func(context.Context, event.Of[noted]) error { return projection.AsPoison(errors.New("no")) }))
+		config := projection.Config{Projections: []projection.Projection{p}, Redrive: projection.Retry{First: time.Hour, Most: time.Hour, MaxAttempts: 2}}
+		owner, err := projection.NewRunner(store, config)
+		require.NoError(t, err)
+		waiting, err := projection.NewRunner(store, config)
+		require.NoError(t, err)
+		stopOwner := run(t, owner)
+		require.NoError(t, owner.WaitFor(t.Context(), "notes", note(t, store, "one")))
+		stopWaiting := run(t, waiting)
+		synctest.Wait()
+		_, err = waiting.Redrive(t.Context(), "notes")
+		require.ErrorIs(t, err, lease.ErrHeld)
+		<-time.After(6 * time.Second)
+		parked, err := store.DeadLetters().Sequences(t.Context(), dlq.Filter{})
+		require.NoError(t, err)
+		require.Len(t, parked, 1)
+		assert.Equal(t, 2, parked[0].First.Attempts, "the owner tried it")
+		assert.Zero(t, parked[0].NextRetry, "and leaves it to a command now")
+		_, err = owner.Redrive(t.Context(), "notes", "no such key")
+		require.ErrorIs(t, err, dlq.ErrNotFound)
+		again, err := owner.Redrive(t.Context(), "notes", parked[0].Sequence.Key)
+		require.NoError(t, err)
+		assert.Equal(t, projection.Redriven{Failed: 1}, again)
+		stopWaiting()
+		stopOwner()
+	})
+}
+
+func TestOneAppendWakesAnIdleRunnerAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // simulated time
+		store := openMemory(t)
+		r, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{projection.New("notes", 1, projection.On(onNoted))}})
+		require.NoError(t, err)
+		stop := run(t, r)
+		<-time.After(time.Hour)
+		before := time.Now()
+		require.NoError(t, r.WaitFor(t.Context(), "notes", note(t, store, "one")))
+		assert.Less(t, time.Since(before), time.Second)
+		require.ErrorIs(t, r.Run(t.Context()), projection.ErrRunning)
+		stop()
+	})
+}
+
+func TestStoreThatIsClosedStopsItsProjections(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // simulated time
+		store := openMemory(t)
+		r, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{projection.New("notes", 1, projection.On(onNoted))}})
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() { done <- r.Run(t.Context()) }()
+		synctest.Wait()
+		require.NoError(t, store.Close())
+		require.ErrorIs(t, <-done, eventstore.ErrClosed)
+		_, err = r.Status(t.Context())
+		require.ErrorIs(t, err, eventstore.ErrClosed)
+		require.ErrorIs(t, r.RunUntilCaughtUp(t.Context()), eventstore.ErrClosed)
+	})
+}
