@@ -1,0 +1,184 @@
+package sqlite
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
+)
+
+// applicationID marks a file as one of this package: "evid" in ASCII, in the
+// place that SQLite has for it.
+const applicationID = 0x65766964
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// migration is one step of the schema. Its version is the number in front of
+// its file's name, and the file's user_version once it is done.
+type migration struct {
+	version int
+	script  string
+}
+
+// migrations returns all steps in order.
+func migrations() ([]migration, error) {
+	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	steps := make([]migration, len(names))
+	for i, name := range names {
+		script, err := migrationFiles.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		number, _, _ := strings.Cut(strings.TrimPrefix(name, "migrations/"), "_")
+		if version, err := strconv.Atoi(number); err != nil || version != i+1 {
+			return nil, &event.DefinitionError{Subject: name, Reason: fmt.Sprintf("must be migration %d", i+1)}
+		}
+		steps[i] = migration{version: i + 1, script: string(script)}
+	}
+	return steps, nil
+}
+
+// Migrate creates the file and its tables, or brings them up to what this
+// program needs. It may be called at any time, by several processes at once,
+// while stores are open, too: each step is one transaction, and a step that is
+// done is not done again. The folder must exist.
+//
+// Errors: [event.ErrInvalid] for a bad configuration or a file that is another
+// program's database; [eventstore.ErrSchema] for a schema newer than this
+// program's; and an [*Error].
+func Migrate(ctx context.Context, config Config) error {
+	if err := config.Validate(); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	config = config.withDefaults()
+	source, err := config.source(modeCreate)
+	if err != nil {
+		return err
+	}
+	c, err := connect(source)
+	if err != nil {
+		return translate("migrate", config.Path, err)
+	}
+	m := &migrator{connection: c, config: config}
+	return translate("migrate", config.Path, errors.Join(m.run(ctx), c.close()))
+}
+
+// migrator brings one file up to date.
+type migrator struct {
+	*connection
+
+	config Config
+}
+
+func (m *migrator) run(ctx context.Context) error {
+	steps, err := migrations()
+	if err != nil {
+		return err
+	}
+	if _, err := inspect(ctx, m.connection, m.config.Path, len(steps)); err != nil {
+		return err
+	}
+	// Switching to the write-ahead log needs the file for itself for a moment.
+	if err := patiently(ctx, m.config.BusyTimeout, func() error { return m.exec(ctx, "PRAGMA journal_mode = WAL") }); err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if err := m.apply(ctx, step, len(steps)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply does one step unless it is done already.
+func (m *migrator) apply(ctx context.Context, step migration, newest int) (err error) {
+	if err := patiently(ctx, m.config.BusyTimeout, func() error { return m.exec(ctx, "BEGIN IMMEDIATE") }); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			// The step's own error is what counts; an ended ctx must not keep the lock.
+			_ = m.exec(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+	}()
+	have, err := schemaVersion(ctx, m.connection, m.config.Path, newest)
+	if err != nil {
+		return err
+	}
+	if have < step.version {
+		if err := m.execScript(ctx, step.script); err != nil {
+			return err
+		}
+		if err := m.mark(ctx, step.version); err != nil {
+			return err
+		}
+	}
+	return m.exec(context.WithoutCancel(ctx), "COMMIT")
+}
+
+// mark notes that a step is done. With the first, the file gets its identity.
+func (m *migrator) mark(ctx context.Context, version int) error {
+	if version == 1 {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return err
+		}
+		if err := m.exec(ctx, "INSERT INTO meta (only_row, store_id) VALUES (1, ?)", id[:]); err != nil {
+			return err
+		}
+	}
+	return m.execScript(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version))
+}
+
+// inspect is [schemaVersion] in a transaction of its own, so that it does not
+// see half of what another process is doing.
+func inspect(ctx context.Context, c *connection, path string, newest int) (version int, err error) {
+	if err := c.exec(ctx, "BEGIN"); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, c.exec(context.WithoutCancel(ctx), "ROLLBACK")) }()
+	return schemaVersion(ctx, c, path, newest)
+}
+
+// schemaVersion returns the schema version of the file, 0 if it is empty. A
+// newer one than the program's is a [*eventstore.SchemaError]; a database that
+// is not of this package is an [*event.InvalidError].
+func schemaVersion(ctx context.Context, c *connection, path string, newest int) (int, error) {
+	application, err := c.number(ctx, "PRAGMA application_id")
+	if err != nil {
+		return 0, err
+	}
+	version, err := c.number(ctx, "PRAGMA user_version")
+	if err != nil {
+		return 0, err
+	}
+	objects, err := c.number(ctx, "SELECT count(*) FROM sqlite_schema")
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case application == 0 && version == 0 && objects == 0:
+		return 0, nil
+	case application != applicationID:
+		return 0, &event.InvalidError{
+			Field: "path", Value: path,
+			Reason: fmt.Sprintf("is a database of another program (application id %#x); an event store has a file of its own", application),
+		}
+	case version > int64(newest):
+		return 0, &eventstore.SchemaError{Store: path, Have: int(version), Want: newest}
+	default:
+		return int(version), nil
+	}
+}

@@ -1,0 +1,211 @@
+CREATE TRIGGER audit_log_is_not_deleted BEFORE DELETE ON audit_log
+BEGIN
+    SELECT RAISE(ABORT, 'records are never deleted');
+END;
+
+CREATE TRIGGER audit_log_is_not_replaced BEFORE INSERT ON audit_log
+WHEN EXISTS (SELECT 1 FROM audit_log WHERE position = NEW.position) OR EXISTS (SELECT 1 FROM audit_log WHERE id = NEW.id)
+BEGIN
+    SELECT RAISE(ABORT, 'records are never replaced');
+END;
+
+CREATE TRIGGER audit_log_is_not_updated BEFORE UPDATE ON audit_log
+BEGIN
+    SELECT RAISE(ABORT, 'records are never updated');
+END;
+
+CREATE TABLE audit_log (
+    position          INTEGER PRIMARY KEY,
+    id                BLOB    NOT NULL,
+    tenant_id         TEXT    NOT NULL,
+    occurred_at       INTEGER NOT NULL,
+    recorded_at       INTEGER NOT NULL,
+    actor_id          TEXT    NOT NULL,
+    on_behalf_of      TEXT    NOT NULL,
+    owner_id          TEXT    NOT NULL,
+    action            TEXT    NOT NULL,
+    entity_type       TEXT    NOT NULL,
+    entity_id         TEXT    NOT NULL,
+    entity_version    INTEGER NOT NULL,
+    outcome           TEXT    NOT NULL,
+    reason            TEXT    NOT NULL,
+    purpose           TEXT    NOT NULL,
+    description       TEXT    NOT NULL,
+    request_id        TEXT    NOT NULL,
+    traceparent       TEXT    NOT NULL,
+    source_address    TEXT    NOT NULL,
+    user_agent        TEXT    NOT NULL,
+    correlation_id    BLOB,
+    causation_id      BLOB,
+    metadata          TEXT,
+    reduced           TEXT,
+    event_type        TEXT,
+    aggregate_type    TEXT,
+    aggregate_id      BLOB,
+    aggregate_version INTEGER
+) STRICT;
+
+CREATE INDEX audit_log_by_action ON audit_log (action);
+
+CREATE INDEX audit_log_by_actor ON audit_log (actor_id);
+
+CREATE INDEX audit_log_by_correlation ON audit_log (correlation_id) WHERE correlation_id IS NOT NULL;
+
+CREATE INDEX audit_log_by_entity ON audit_log (entity_id);
+
+CREATE UNIQUE INDEX audit_log_by_id ON audit_log (id);
+
+CREATE INDEX audit_log_by_owner ON audit_log (owner_id) WHERE owner_id <> '';
+
+CREATE INDEX audit_log_by_tenant ON audit_log (tenant_id) WHERE tenant_id <> '';
+
+CREATE TABLE checkpoints (
+    projection TEXT    NOT NULL,
+    version    INTEGER NOT NULL,
+    lane       INTEGER NOT NULL,
+    position   INTEGER NOT NULL,
+    store_id   BLOB,
+    fence      INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (projection, version, lane)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dead_letter_sequences (
+    projection   TEXT    NOT NULL,
+    version      INTEGER NOT NULL,
+    sequence_key TEXT    NOT NULL,
+    next_retry   INTEGER,
+    PRIMARY KEY (projection, version, sequence_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dead_letters (
+    projection   TEXT    NOT NULL,
+    version      INTEGER NOT NULL,
+    sequence_key TEXT    NOT NULL,
+    position     INTEGER NOT NULL,
+    event_id     BLOB    NOT NULL,
+    event_type   TEXT    NOT NULL,
+    cause        TEXT    NOT NULL,
+    attempts     INTEGER NOT NULL,
+    parked_at    INTEGER NOT NULL,
+    tried_at     INTEGER,
+    PRIMARY KEY (projection, version, sequence_key, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE discarded_letters (
+    id           INTEGER PRIMARY KEY,
+    projection   TEXT    NOT NULL,
+    version      INTEGER NOT NULL,
+    sequence_key TEXT    NOT NULL,
+    position     INTEGER NOT NULL,
+    event_id     BLOB    NOT NULL,
+    event_type   TEXT    NOT NULL,
+    cause        TEXT    NOT NULL,
+    attempts     INTEGER NOT NULL,
+    parked_at    INTEGER NOT NULL,
+    tried_at     INTEGER,
+    reason       TEXT    NOT NULL,
+    discarded_by TEXT    NOT NULL,
+    discarded_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX discarded_letters_by_projection ON discarded_letters (projection, version, discarded_at);
+
+CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events
+BEGIN
+    SELECT RAISE(ABORT, 'events are never deleted');
+END;
+
+CREATE TRIGGER events_are_not_updated BEFORE UPDATE ON events
+BEGIN
+    SELECT RAISE(ABORT, 'events are never updated');
+END;
+
+CREATE TABLE events (
+    position          INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id          BLOB    NOT NULL,
+    event_type        TEXT    NOT NULL,
+    schema_version    INTEGER NOT NULL,
+    aggregate_type    TEXT    NOT NULL,
+    aggregate_id      BLOB    NOT NULL,
+    aggregate_version INTEGER NOT NULL,
+    tenant_id         TEXT    NOT NULL,
+    actor_id          TEXT    NOT NULL,
+    correlation_id    BLOB,
+    causation_id      BLOB,
+    occurred_at       INTEGER NOT NULL,
+    recorded_at       INTEGER NOT NULL,
+    metadata          TEXT,
+    payload           BLOB    NOT NULL
+) STRICT;
+
+CREATE INDEX events_by_actor ON events (actor_id) WHERE actor_id <> '';
+
+CREATE INDEX events_by_correlation ON events (correlation_id) WHERE correlation_id IS NOT NULL;
+
+CREATE UNIQUE INDEX events_by_id ON events (event_id);
+
+CREATE UNIQUE INDEX events_by_stream ON events (aggregate_id, aggregate_type, tenant_id, aggregate_version);
+
+CREATE INDEX events_by_tenant ON events (tenant_id) WHERE tenant_id <> '';
+
+CREATE TABLE leases (
+    name       TEXT    NOT NULL PRIMARY KEY,
+    owner      TEXT    NOT NULL,
+    fence      INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE meta (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    store_id BLOB NOT NULL CHECK (length(store_id) = 16)
+) STRICT;
+
+CREATE TABLE snapshots (
+    aggregate_id   BLOB    NOT NULL,
+    aggregate_type TEXT    NOT NULL,
+    tenant_id      TEXT    NOT NULL,
+    store_id       BLOB    NOT NULL,
+    version        INTEGER NOT NULL,
+    schema_version INTEGER NOT NULL,
+    state          BLOB    NOT NULL,
+    taken_at       INTEGER NOT NULL,
+    PRIMARY KEY (aggregate_id, aggregate_type, tenant_id)
+) STRICT;
+
+CREATE TABLE sqlite_sequence(name,seq);
+
+CREATE TRIGGER user_activity_is_not_deleted BEFORE DELETE ON user_activity
+BEGIN
+    SELECT RAISE(ABORT, 'activities are never deleted');
+END;
+
+CREATE TRIGGER user_activity_is_not_replaced BEFORE INSERT ON user_activity
+WHEN EXISTS (SELECT 1 FROM user_activity WHERE position = NEW.position)
+BEGIN
+    SELECT RAISE(ABORT, 'activities are never replaced');
+END;
+
+CREATE TRIGGER user_activity_is_not_updated BEFORE UPDATE ON user_activity
+BEGIN
+    SELECT RAISE(ABORT, 'activities are never updated');
+END;
+
+CREATE TABLE user_activity (
+    position       INTEGER PRIMARY KEY,
+    event_id       BLOB    NOT NULL,
+    event_type     TEXT    NOT NULL,
+    aggregate_type TEXT    NOT NULL,
+    aggregate_id   BLOB    NOT NULL,
+    tenant_id      TEXT    NOT NULL,
+    actor_id       TEXT    NOT NULL,
+    correlation_id BLOB,
+    occurred_at    INTEGER NOT NULL,
+    recorded_at    INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX user_activity_by_actor ON user_activity (actor_id);
+
+CREATE INDEX user_activity_by_tenant ON user_activity (tenant_id) WHERE tenant_id <> '';
+
+CREATE INDEX user_activity_by_time ON user_activity (occurred_at, tenant_id, actor_id);
