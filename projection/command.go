@@ -90,9 +90,6 @@ func (w *worker) reset(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	if err := w.prepare(ctx); err != nil {
-		return fmt.Errorf("reset projection %q: %w", w.key.Projection, err)
-	}
 	if err := w.inTx(ctx, func(tx Tx) error { return w.resetIn(ctx, tx) }); err != nil {
 		return fmt.Errorf("reset projection %q: %w", w.key.Projection, err)
 	}
