@@ -195,3 +195,17 @@ func TestRatiosOfABenchmarkThatReportsNoTime(t *testing.T) {
 	require.Error(t, err)
 	assert.Contains(t, out.String(), "below")
 }
+
+func TestATestThatPassedOnceAndThenNeverEndedIsShown(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	err := report.Tests(strings.NewReader(events(
+		[4]string{"output", "p", "TestA", "first run"},
+		[4]string{"pass", "p", "TestA", ""},
+		[4]string{"output", "p", "TestA", "goroutine 7 [select, 3 minutes]"},
+		[4]string{"fail", "p", "", ""},
+	)), &out)
+	require.Error(t, err)
+	assert.Contains(t, out.String(), "goroutine 7")
+	assert.NotContains(t, out.String(), "first run")
+}

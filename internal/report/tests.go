@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -48,9 +49,15 @@ type testRun struct {
 }
 
 // testedPackage keeps a package's output until it is known which tests failed.
+// What a test printed is forgotten as soon as it passes, and not before: with
+// -count a test that passed once may fail, or never end, the next time.
 type testedPackage struct {
 	lines []testEvent
-	quiet map[string]bool // tests that passed or were skipped
+}
+
+// forget drops what one test printed.
+func (p *testedPackage) forget(test string) {
+	p.lines = slices.DeleteFunc(p.lines, func(line testEvent) bool { return line.Test == test })
 }
 
 func (r *testRun) line(line string) {
@@ -61,7 +68,7 @@ func (r *testRun) line(line string) {
 	}
 	p := r.packages[e.Package]
 	if p == nil {
-		p = &testedPackage{quiet: make(map[string]bool)}
+		p = &testedPackage{}
 		r.packages[e.Package] = p
 	}
 	switch e.Action {
@@ -88,10 +95,10 @@ func (r *testRun) end(p *testedPackage, e testEvent) {
 		delete(r.packages, e.Package)
 	case e.Action == "skip":
 		r.skipped = append(r.skipped, e.Package+": "+e.Test)
-		p.quiet[e.Test] = true
+		p.forget(e.Test)
 	case e.Action == "pass":
 		r.passed++
-		p.quiet[e.Test] = true
+		p.forget(e.Test)
 	}
 }
 
@@ -100,7 +107,7 @@ func (r *testRun) end(p *testedPackage, e testEvent) {
 func (p *testedPackage) print(out io.Writer, failed bool) {
 	for _, line := range p.lines {
 		switch {
-		case strings.HasPrefix(line.Output, "=== "), p.quiet[line.Test]:
+		case strings.HasPrefix(line.Output, "=== "):
 		case failed, isResult(line):
 			fmt.Fprint(out, line.Output)
 		}
