@@ -291,3 +291,19 @@ func TestPanicErrorWithoutError(t *testing.T) {
 	t.Parallel()
 	assert.NoError(t, errors.Unwrap(&aggregate.PanicError{Value: 1}))
 }
+
+type pointed struct {
+	*aggregate.AggregateRoot[State]
+}
+
+func TestAPointerToTheRootIsRefused(t *testing.T) {
+	t.Parallel()
+	repo := aggregate.NewRepository[pointed](openStore(t), documents)
+	require.ErrorIs(t, repo.Update(t.Context(), event.NewID(), func(*pointed) error { return nil }), event.ErrDefinition)
+}
+
+func TestUpdateNeedsADecision(t *testing.T) {
+	t.Parallel()
+	repo := aggregate.NewRepository[Document](openStore(t), documents)
+	require.ErrorIs(t, repo.Update(t.Context(), event.NewID(), nil), event.ErrInvalid)
+}

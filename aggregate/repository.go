@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
 
@@ -49,6 +50,9 @@ func newRepository[A, S any, P Rooted[A, S]](store eventstore.Store, definition 
 	if err == nil {
 		err = definition.Validate()
 	}
+	if err == nil {
+		err = checkEmbedded[A, S, P](definition)
+	}
 	return &Repository[A]{
 		home:   h,
 		config: config.orDefault(),
@@ -61,6 +65,18 @@ func newRepository[A, S any, P Rooted[A, S]](store eventstore.Store, definition 
 			return a, p
 		},
 	}
+}
+
+// checkEmbedded refuses an aggregate type that embeds a pointer to
+// [AggregateRoot]: its zero value has no root.
+func checkEmbedded[A, S any, P Rooted[A, S]](definition *Definition[S]) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = &event.DefinitionError{Subject: definition.Type(), Reason: fmt.Sprintf("%T must embed aggregate.AggregateRoot itself, not a pointer to it", *new(A))}
+		}
+	}()
+	P(new(A)).SavedVersion()
+	return nil
 }
 
 func newHome(store eventstore.Store, config Config) (*home, error) {

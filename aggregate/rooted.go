@@ -121,6 +121,11 @@ func (r *AggregateRoot[S]) reset() {
 // remember returns a copy of the state for the cache, or its encoded form if
 // there is no other way to copy it, or reports that it cannot be copied.
 func (r *AggregateRoot[S]) remember() (state any, ok bool) {
+	defer func() {
+		if recover() != nil { // a Clone that panics: the state is not remembered
+			state, ok = nil, false
+		}
+	}()
 	if s, ok := r.definition.copier.independent(&r.state); ok {
 		return s, true
 	}
@@ -129,7 +134,12 @@ func (r *AggregateRoot[S]) remember() (state any, ok bool) {
 }
 
 // resume sets the state to a copy of what remember returned.
-func (r *AggregateRoot[S]) resume(state any) bool {
+func (r *AggregateRoot[S]) resume(state any) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
 	if data, ok := state.([]byte); ok && !r.definition.copier.copies() {
 		s, err := r.definition.decodeState(data)
 		r.state = s
@@ -144,7 +154,11 @@ func (r *AggregateRoot[S]) resume(state any) bool {
 
 // isNil reports whether a root is nil or a nil pointer.
 func isNil(root Root) bool {
-	return root == nil || reflect.ValueOf(root).IsNil()
+	if root == nil {
+		return true
+	}
+	v := reflect.ValueOf(root)
+	return v.Kind() != reflect.Pointer || v.IsNil()
 }
 
 // frozen is a state at one moment, to be encoded later.
@@ -155,8 +169,13 @@ type frozen struct {
 
 // freeze takes the state as it is now. A state that cannot be copied is
 // encoded at once.
-func (r *AggregateRoot[S]) freeze() frozen {
+func (r *AggregateRoot[S]) freeze() (f frozen) {
 	d := r.definition
+	defer func() {
+		if v := recover(); v != nil {
+			f = frozen{d.snapshotVersion, func() ([]byte, error) { return nil, caught(v) }}
+		}
+	}()
 	if s, ok := d.copier.independent(&r.state); ok {
 		return frozen{d.snapshotVersion, func() ([]byte, error) { return d.encodeState(&s) }}
 	}

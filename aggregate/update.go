@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 
+	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
 )
 
@@ -25,6 +26,9 @@ import (
 // the outcome stayed unknown; those of [Repository.Load] and
 // [Repository.Save].
 func (r *Repository[A]) Update(ctx context.Context, id uuid.UUID, decide func(*A) error) error {
+	if decide == nil {
+		return &event.InvalidError{Field: "decide", Reason: "must not be nil"}
+	}
 	pace := pacer{config: &r.config}
 	for {
 		a, root, err := r.load(ctx, id, 0)

@@ -13,7 +13,7 @@ import (
 const (
 	// MaxKeyBytes bounds a sequence's key. An aggregate's tenant, type and id
 	// fit in with room to spare.
-	MaxKeyBytes = 512
+	MaxKeyBytes = 1024
 	// MaxReasonBytes bounds the reason for which a letter is discarded.
 	MaxReasonBytes = 1024
 )

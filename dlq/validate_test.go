@@ -41,7 +41,7 @@ func TestCheckLetter(t *testing.T) {
 		"invalid version: of projection titles must be 1 or more": func(l *dlq.Letter) { l.Sequence.Version = 0 },
 		"invalid key: must not be empty":                          func(l *dlq.Letter) { l.Sequence.Key = "" },
 		`invalid key "a\tb": contains a control character`:        func(l *dlq.Letter) { l.Sequence.Key = "a\tb" },
-		"key has 513 bytes, the limit is 512":                     func(l *dlq.Letter) { l.Sequence.Key = strings.Repeat("k", 513) },
+		"key has 1025 bytes, the limit is 1024":                   func(l *dlq.Letter) { l.Sequence.Key = strings.Repeat("k", 1025) },
 		"invalid position: must be the event's, from 1":           func(l *dlq.Letter) { l.Position = 0 },
 		"invalid event_id: must be set":                           func(l *dlq.Letter) { l.EventID = uuid.Nil },
 		"invalid event_type: must not be empty":                   func(l *dlq.Letter) { l.EventType = "" },

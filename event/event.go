@@ -2,6 +2,7 @@ package event
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"time"
 
@@ -57,8 +58,16 @@ func New(ctx context.Context, payload Payload) (Event, error) {
 	return NewWith(ctx, JSON{}, time.Now(), payload)
 }
 
-// NewWith is [New] with the codec and the time given.
-func NewWith(ctx context.Context, codec Codec, now time.Time, payload Payload) (Event, error) {
+// NewWith is [New] with the codec and the time given; a nil codec is [JSON].
+func NewWith(ctx context.Context, codec Codec, now time.Time, payload Payload) (e Event, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			e, err = Event{}, &EncodeError{Type: fmt.Sprintf("%T", payload), Err: fmt.Errorf("panic: %v", v)}
+		}
+	}()
+	if codec == nil {
+		codec = JSON{}
+	}
 	if payload == nil {
 		return Event{}, &InvalidError{Field: "payload", Reason: "must not be nil"}
 	}
@@ -70,7 +79,7 @@ func NewWith(ctx context.Context, codec Codec, now time.Time, payload Payload) (
 	if err != nil {
 		return Event{}, &EncodeError{Type: payload.EventType(), Err: err}
 	}
-	e := Stamp(OriginFrom(ctx), now, payload.EventType(), version)
+	e = Stamp(OriginFrom(ctx), now, payload.EventType(), version)
 	e.Data = data
 	return e, nil
 }

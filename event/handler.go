@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -182,6 +183,9 @@ func (hs *Handlers[A]) handleOld(h *Handler[A], arg A, e Event) error {
 
 func (hs *Handlers[A]) handleEach(payloads []Payload, arg A, e Event) error {
 	for _, p := range payloads {
+		if p == nil {
+			return decodeError(e, errors.New("was split into a nil payload"))
+		}
 		h, ok := hs.byType[p.EventType()]
 		if !ok {
 			continue // a part that nobody here asked for

@@ -113,7 +113,7 @@ func normalize(field string, value any, depth int) (any, error) {
 	case map[string]any:
 		return normalizeMap(field, v, depth)
 	default:
-		return nil, &InvalidError{Field: field, Reason: fmt.Sprintf("has type %T; use JSON types: bool, string, number, list, object", value)}
+		return nil, &InvalidError{Field: field, Reason: fmt.Sprintf("has type %T; use bool, string, numbers, []any, []string or map[string]any", value)}
 	}
 }
 

@@ -47,12 +47,18 @@ var errNotCalled = errors.New("upcast was given a value of another step")
 
 // Step is one version of a payload turned into the next.
 func Step[From, To any](f func(From) To) Upcast {
+	if f == nil {
+		return Upcast{}
+	}
 	return StepErr(func(old From) (To, error) { return f(old), nil })
 }
 
 // StepErr is a [Step] that may fail. The failure makes the event one that does
 // not decode: [ErrDecode].
 func StepErr[From, To any](f func(From) (To, error)) Upcast {
+	if f == nil {
+		return Upcast{}
+	}
 	var zero To
 	u := upcastFrom(kindStep, func(old From) (any, error) { return f(old) })
 	u.produces = zero
@@ -66,6 +72,9 @@ func StepErr[From, To any](f func(From) (To, error)) Upcast {
 // Whoever handles only another type that f returns is not shown these events,
 // since they are stored under this type's name: it has to handle this type too.
 func Split[From any](f func(From) []Payload) Upcast {
+	if f == nil {
+		return Upcast{}
+	}
 	return upcastFrom(kindSplit, func(old From) (any, error) { return f(old), nil })
 }
 
@@ -76,6 +85,9 @@ func Split[From any](f func(From) []Payload) Upcast {
 // whoever handles only one of them sees its part of the old events. Where
 // several are handled together f runs once for an event.
 func SplitFrom[From any](oldType string, f func(From) []Payload) Upcast {
+	if f == nil {
+		return Upcast{}
+	}
 	u := upcastFrom(kindSplitFrom, func(old From) (any, error) { return f(old), nil })
 	u.oldName = oldType
 	return u
@@ -160,7 +172,7 @@ func (s *schema) add(u Upcast) error {
 	case kindRename, kindSplitFrom:
 		return s.addOldName(u)
 	default:
-		return errors.New("is the zero value; use event.Step, Split, SplitFrom or RenamedFrom")
+		return errors.New("is the zero value or has a nil function; use event.Step, Split, SplitFrom or RenamedFrom")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
@@ -405,4 +406,36 @@ func TestSplitFromMayBeDeclaredByEachPart(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, strings.TrimSpace(want), strings.Join(seen, ", "))
 	}
+}
+
+type halved struct{}
+
+func (halved) EventType() string { return "Halved" }
+func (halved) Upcasts() []event.Upcast {
+	return []event.Upcast{event.Split(func(struct{}) []event.Payload { return []event.Payload{nil} })}
+}
+
+type careless struct{ upcast event.Upcast }
+
+func (careless) EventType() string         { return "Careless" }
+func (c careless) Upcasts() []event.Upcast { return []event.Upcast{c.upcast} }
+
+func TestNilFunctionsAndPayloadsAreRefused(t *testing.T) {
+	t.Parallel()
+	table, err := event.NewHandlers(nil, event.Handle(func(struct{}, event.Of[halved]) error { return nil }))
+	require.NoError(t, err)
+	_, err = table.Handle(struct{}{}, event.Event{Type: "Halved", SchemaVersion: 1, Data: []byte(`{}`)})
+	require.ErrorIs(t, err, event.ErrDecode)
+	for name, upcast := range map[string]event.Upcast{
+		"Step": event.Step[int, careless](nil), "StepErr": event.StepErr[int, careless](nil),
+		"Split": event.Split[int](nil), "SplitFrom": event.SplitFrom[int]("Old", nil),
+	} {
+		_, err := event.SchemaVersion(careless{upcast})
+		require.ErrorIs(t, err, event.ErrDefinition, name)
+	}
+	var missing *careless
+	_, err = event.New(t.Context(), missing)
+	require.ErrorIs(t, err, event.ErrEncode)
+	_, err = event.NewWith(t.Context(), nil, time.Now(), careless{event.RenamedFrom("Old")})
+	require.NoError(t, err)
 }

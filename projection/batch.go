@@ -93,7 +93,11 @@ func (w *worker) applyTogether(ctx context.Context, batch []event.Event, to uint
 			return err
 		}
 		for i := range batch {
-			if o.isParked(i) {
+			parked, err := o.isParked(i)
+			if err != nil {
+				return err
+			}
+			if parked {
 				if err := o.wait(ctx, tx.DeadLetters(), i); err != nil {
 					return err
 				}
@@ -140,7 +144,11 @@ func (w *worker) walk(ctx context.Context, tx Tx, letters dlq.Store, o *outcome)
 
 // step applies one event, or parks it, or returns why the batch cannot go on.
 func (w *worker) step(ctx context.Context, tx Tx, letters dlq.Store, o *outcome, i int) error {
-	if o.isParked(i) {
+	parked, err := o.isParked(i)
+	if err != nil {
+		return err
+	}
+	if parked {
 		return o.wait(ctx, letters, i)
 	}
 	e := o.batch[i]
@@ -174,15 +182,17 @@ func (w *worker) giveUp(ctx context.Context, letters dlq.Store, o *outcome, i in
 	e := o.batch[i]
 	fields := []zap.Field{
 		zap.Error(cause), zap.Stringer("class", w.classify(cause)), zap.Stringer("event_id", e.ID), zap.String("event_type", e.Type),
-		zap.Uint64("position", e.Position), zap.String("sequence", o.sequence(i).Key), zap.String("actor_id", string(e.ActorID)),
+		zap.Uint64("position", e.Position), zap.String("actor_id", string(e.ActorID)),
 	}
 	attempts := w.attempt.count
 	switch w.config.OnPoison {
 	case Stop:
 		return &StoppedError{Projection: w.key.Projection, EventID: e.ID, EventType: e.Type, Position: e.Position, Err: cause}
 	case Skip:
+		if err := o.skip(i, cause, attempts); err != nil {
+			return err
+		}
 		w.log.Error("poison event skipped", fields...)
-		o.skip(i, cause, attempts)
 	default:
 		if err := o.park(ctx, letters, i, cause, attempts); err != nil {
 			return err
@@ -229,10 +239,18 @@ func (w *worker) transact(ctx context.Context, o *outcome, f func(Tx) error) err
 	}
 	w.position = o.to
 	status := w.board.moved(w.config.Now(), o.to, o.applied)
-	if w.config.OnProgress != nil {
-		w.config.OnProgress(status)
-	}
+	w.tell(status)
 	return nil
+}
+
+// tell calls OnProgress. What it does wrong is no reason to stop.
+func (w *worker) tell(status Status) {
+	if w.config.OnProgress == nil {
+		return
+	}
+	if err := recovered(func() error { w.config.OnProgress(status); return nil }); err != nil {
+		w.log.Error("OnProgress panicked", zap.Error(err))
+	}
 }
 
 var errNothingMoved = errors.New("nothing moved")

@@ -107,12 +107,19 @@ func isInfrastructure(err error) bool {
 	return errors.As(err, &network)
 }
 
-// AsPoison marks err as the event's fault: it is not tried again.
-func AsPoison(err error) error { return &classifiedError{class: Poison, err: err} }
+// AsPoison marks err as the event's fault: it is not tried again. Nil stays nil.
+func AsPoison(err error) error { return marked(Poison, err) }
 
 // AsInfrastructure marks err as the fault of no event: the projection pauses
-// and tries again until it succeeds.
-func AsInfrastructure(err error) error { return &classifiedError{class: Infrastructure, err: err} }
+// and tries again until it succeeds. Nil stays nil.
+func AsInfrastructure(err error) error { return marked(Infrastructure, err) }
+
+func marked(class Class, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &classifiedError{class: class, err: err}
+}
 
 type classifiedError struct {
 	class Class

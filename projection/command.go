@@ -85,22 +85,30 @@ func (w *worker) reset(ctx context.Context) error {
 			return fmt.Errorf("reset projection %q: %w", w.key.Projection, err)
 		}
 	}
-	release, err := w.borrow(ctx)
+	owned, stop, err := w.borrow(ctx)
 	if err != nil {
 		return err
 	}
-	defer release()
-	if err := w.inTx(ctx, func(tx Tx) error { return w.resetIn(ctx, tx) }); err != nil {
+	defer stop()
+	if err := w.resetAll(owned); err != nil {
 		return fmt.Errorf("reset projection %q: %w", w.key.Projection, err)
-	}
-	if w.projection.Guarantee() != ExactlyOnce {
-		if err := recovered(func() error { return w.projection.Reset(ctx, nil) }); err != nil {
-			return fmt.Errorf("reset projection %q: %w", w.key.Projection, err)
-		}
 	}
 	w.attempt = attempt{}
 	w.board.update(func(s *Status) { s.State, s.Position, s.Applied, s.LastError, s.ErrorAt = Idle, 0, 0, nil, 0 })
 	return nil
+}
+
+// resetAll does the work of reset, under a lease that ctx ends with.
+func (w *worker) resetAll(ctx context.Context) error {
+	if err := w.inTx(ctx, func(tx Tx) error { return w.resetIn(ctx, tx) }); err != nil {
+		return err
+	}
+	if w.projection.Guarantee() != ExactlyOnce {
+		if err := recovered(func() error { return w.projection.Reset(ctx, nil) }); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx) // a target that was reset too late may have been built by another owner
 }
 
 func (w *worker) resetIn(ctx context.Context, tx Tx) error {

@@ -39,6 +39,7 @@ func TestConfigIsRefusedByField(t *testing.T) {
 		"version 0":         {projection.Config{Projections: []projection.Projection{projection.New("notes", 0, projection.On(onNoted))}}, "version"},
 		"no handler":        {projection.Config{Projections: []projection.Projection{projection.New("notes", 1)}}, "no handler"},
 		"two handlers":      {projection.Config{Projections: []projection.Projection{projection.New("notes", 1, projection.On(onNoted), projection.On(onNoted))}}, "two handlers"},
+		"nil part":          {projection.Config{Projections: []projection.Projection{projection.New("notes", 1, nil)}}, "part is nil"},
 		"nil every":         {projection.Config{Projections: []projection.Projection{projection.New("notes", 1, projection.OnEvery(nil))}}, "nil"},
 		"batch size":        {projection.Config{Projections: []projection.Projection{good}, BatchSize: -1}, "batch_size"},
 		"batch time":        {projection.Config{Projections: []projection.Projection{good}, BatchTime: -1}, "batch_time"},
@@ -182,4 +183,52 @@ func TestResetIsRefusedBeforeAnythingChanges(t *testing.T) {
 	c, err := store.Checkpoints().Load(t.Context(), key)
 	require.NoError(t, err)
 	assert.Equal(t, uint64(7), c.Position)
+}
+
+func TestNilStaysNil(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, projection.AsPoison(nil))
+	require.NoError(t, projection.AsInfrastructure(nil))
+}
+
+func TestDefaultSequenceKeysDiffer(t *testing.T) {
+	t.Parallel()
+	one := event.Event{TenantID: "a", AggregateType: "b/c"}
+	other := event.Event{TenantID: "a/b", AggregateType: "c"}
+	escaped := event.Event{TenantID: "a", AggregateType: "b%2Fc"}
+	assert.NotEqual(t, projection.DefaultSequenceKey(one), projection.DefaultSequenceKey(other))
+	assert.NotEqual(t, projection.DefaultSequenceKey(one), projection.DefaultSequenceKey(escaped))
+}
+
+// What a user's function does wrong must not end the process.
+func TestPanicsOfCallbacksAreCaught(t *testing.T) {
+	t.Parallel()
+	failing := projection.On(func(context.Context, event.Of[noted]) error { return errors.New("no") })
+	for name, tc := range map[string]struct {
+		projection projection.Projection
+		change     func(*projection.Config)
+		want       error
+	}{
+		"sequence key": {projection.New("notes", 1, failing, projection.SequenceBy(func(event.Event) string { panic("key") })), nil, event.ErrDefinition},
+		"empty key":    {projection.New("notes", 1, failing, projection.SequenceBy(func(event.Event) string { return "" })), nil, event.ErrDefinition},
+		"progress": {projection.New("notes", 1, projection.On(onNoted)), func(c *projection.Config) {
+			c.OnProgress = func(projection.Status) { panic("bar") }
+		}, nil},
+		"classifier": {projection.New("notes", 1, failing), func(c *projection.Config) {
+			c.Classifier = projection.ClassifierFunc(func(error) (projection.Class, bool) { panic("class") })
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := openMemory(t)
+			note(t, store, "one")
+			config := projection.Config{Projections: []projection.Projection{tc.projection}, Retry: projection.Retry{MaxAttempts: 1}}
+			if tc.change != nil {
+				tc.change(&config)
+			}
+			r, err := projection.NewRunner(store, config)
+			require.NoError(t, err)
+			require.ErrorIs(t, r.RunUntilCaughtUp(t.Context()), tc.want)
+		})
+	}
 }

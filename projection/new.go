@@ -17,6 +17,10 @@ import (
 func New(name string, version int, parts ...Part) *Declared {
 	d := &Declared{name: name, version: version}
 	for _, part := range parts {
+		if part == nil {
+			d.err = &event.DefinitionError{Subject: name, Reason: "a part is nil"}
+			return d
+		}
 		part(d)
 	}
 	d.handlers, d.err = event.NewHandlers(d.codec, d.typed...)

@@ -43,46 +43,71 @@ func (o *outcome) findParked(ctx context.Context, letters dlq.Store) error {
 	}
 	key := o.worker.key
 	some, err := letters.Sequences(ctx, dlq.Filter{Projection: key.Projection, Version: key.Version, Limit: 1})
-	if err == nil && len(some) > 0 {
-		o.parked, err = letters.Parked(ctx, key.Projection, key.Version, o.keys())
+	if err != nil || len(some) == 0 {
+		return wrap("look up parked sequences", err)
 	}
+	keys, err := o.keys()
 	if err != nil {
-		return fmt.Errorf("look up parked sequences: %w", err)
+		return err
 	}
-	return nil
+	o.parked, err = letters.Parked(ctx, key.Projection, key.Version, keys)
+	return wrap("look up parked sequences", err)
+}
+
+// wrap says what was being done when err came up; nil stays nil.
+func wrap(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // keys returns the keys of the batch's sequences, each once.
-func (o *outcome) keys() []string {
+func (o *outcome) keys() ([]string, error) {
 	seen := make(map[string]struct{}, len(o.batch))
-	for _, e := range o.batch {
-		seen[o.worker.sequence(e).Key] = struct{}{}
+	for i := range o.batch {
+		s, err := o.sequence(i)
+		if err != nil {
+			return nil, err
+		}
+		seen[s.Key] = struct{}{}
 	}
-	return slices.Collect(maps.Keys(seen))
+	return slices.Collect(maps.Keys(seen)), nil
 }
 
-func (o *outcome) isParked(i int) bool {
-	return len(o.parked) > 0 && o.parked[o.sequence(i).Key]
+func (o *outcome) isParked(i int) (bool, error) {
+	if len(o.parked) == 0 {
+		return false, nil
+	}
+	s, err := o.sequence(i)
+	return o.parked[s.Key], err
 }
 
-func (o *outcome) sequence(i int) dlq.Sequence { return o.worker.sequence(o.batch[i]) }
+func (o *outcome) sequence(i int) (dlq.Sequence, error) { return o.worker.sequence(o.batch[i]) }
 
 // wait queues event i behind the letters of its sequence.
 func (o *outcome) wait(ctx context.Context, letters dlq.Store, i int) error {
-	if err := o.makeRoom(ctx, letters, o.sequence(i)); err != nil {
+	s, err := o.sequence(i)
+	if err != nil {
 		return err
 	}
-	o.letters = append(o.letters, o.letter(i, "", 0))
+	if err := o.makeRoom(ctx, letters, s); err != nil {
+		return err
+	}
+	o.letters = append(o.letters, o.letter(s, i, "", 0))
 	return nil
 }
 
 // park starts a sequence with event i, which failed.
 func (o *outcome) park(ctx context.Context, letters dlq.Store, i int, cause error, attempts int) error {
-	s := o.sequence(i)
+	s, err := o.sequence(i)
+	if err != nil {
+		return err
+	}
 	if err := o.makeRoom(ctx, letters, s); err != nil {
 		return err
 	}
-	o.letters = append(o.letters, o.letter(i, causeOf(cause), attempts))
+	o.letters = append(o.letters, o.letter(s, i, causeOf(cause), attempts))
 	if o.parked == nil {
 		o.parked = make(map[string]bool)
 	}
@@ -95,15 +120,20 @@ func (o *outcome) park(ctx context.Context, letters dlq.Store, i int, cause erro
 }
 
 // skip records event i as discarded, because the configuration says so.
-func (o *outcome) skip(i int, cause error, attempts int) {
-	l := o.letter(i, causeOf(cause), attempts)
+func (o *outcome) skip(i int, cause error, attempts int) error {
+	s, err := o.sequence(i)
+	if err != nil {
+		return err
+	}
+	l := o.letter(s, i, causeOf(cause), attempts)
 	o.discards = append(o.discards, discard{letter: l, reason: "skipped by configuration"})
+	return nil
 }
 
-func (o *outcome) letter(i int, cause string, attempts int) dlq.Letter {
+func (o *outcome) letter(s dlq.Sequence, i int, cause string, attempts int) dlq.Letter {
 	e, now := o.batch[i], o.worker.config.Now()
 	l := dlq.Letter{
-		Sequence: o.sequence(i), Position: e.Position, EventID: e.ID, EventType: e.Type,
+		Sequence: s, Position: e.Position, EventID: e.ID, EventType: e.Type,
 		Cause: cause, Attempts: attempts, ParkedAt: event.Time(now),
 	}
 	if attempts > 0 {

@@ -15,32 +15,49 @@ import (
 // apart from other uses of the same store.
 func (w *worker) leaseName() string { return "projection/" + w.key.String() }
 
-// acquire waits until this process owns the projection.
-func (w *worker) acquire(ctx context.Context) error {
+// acquire waits until this process owns the projection, or until whoever owns
+// it has reached the goal.
+func (w *worker) acquire(ctx context.Context, g goal) (done bool, err error) {
 	for {
 		l, err := w.progress.Leases().Acquire(ctx, w.leaseName(), w.config.Owner, w.config.LeaseTTL)
 		if err == nil {
 			w.took(l)
-			return nil
+			w.board.update(func(s *Status) { s.State, s.Owner, s.Fence = CatchingUp, l.Owner, l.Fence })
+			return false, nil
 		}
-		var held *lease.HeldError
-		if !errors.As(err, &held) {
-			return fmt.Errorf("acquire lease: %w", err)
+		held, ok := errors.AsType[*lease.HeldError](err)
+		if !ok {
+			return false, fmt.Errorf("acquire lease: %w", err)
+		}
+		if done, err := w.reachedByOther(ctx, g); done || err != nil {
+			return done, err
 		}
 		w.board.update(func(s *Status) {
 			s.State, s.Owner, s.Fence, s.Heartbeat = Waiting, held.Lease.Owner, held.Lease.Fence, w.config.Now()
 		})
-		if err := sleep(ctx, w.config.LeaseTTL/10); err != nil {
-			return err
+		if err := sleep(ctx, min(w.config.LeaseTTL/10, time.Second)); err != nil {
+			return false, err
 		}
 	}
+}
+
+// reachedByOther reports whether a bounded run has nothing left to do, because
+// another process has come as far.
+func (w *worker) reachedByOther(ctx context.Context, g goal) (bool, error) {
+	if !g.bounded {
+		return false, nil
+	}
+	c, err := w.progress.Checkpoints().Load(ctx, w.key)
+	if err != nil {
+		return false, fmt.Errorf("load checkpoint: %w", err)
+	}
+	return c.StoreID == w.events.ID() && c.Position >= g.position, nil
 }
 
 func (w *worker) took(l lease.Lease) {
 	w.work.Lock()
 	w.lease = l
 	w.work.Unlock()
-	w.board.update(func(s *Status) { s.State, s.Owner, s.Fence = CatchingUp, l.Owner, l.Fence })
 }
 
 // keep renews the lease until stop is called or it is lost; then the returned
@@ -94,14 +111,16 @@ func (w *worker) release(ctx context.Context, l lease.Lease) {
 	}
 }
 
-// borrow takes the lease for one command, without waiting for its owner.
-func (w *worker) borrow(ctx context.Context) (release func(), err error) {
+// borrow takes the lease for one command, without waiting for its owner, and
+// keeps it until stop is called. The returned context ends if it is lost.
+func (w *worker) borrow(ctx context.Context) (owned context.Context, stop func(), err error) {
 	l, err := w.progress.Leases().Acquire(ctx, w.leaseName(), w.config.Owner, w.config.LeaseTTL)
 	if err != nil {
-		return nil, fmt.Errorf("projection %q: %w", w.key.Projection, err)
+		return nil, nil, fmt.Errorf("projection %q: %w", w.key.Projection, err)
 	}
 	w.took(l)
-	return func() { w.release(ctx, l) }, nil
+	owned, stop = w.keep(ctx)
+	return owned, stop, nil
 }
 
 // grace returns a context for work that may go on for ShutdownTimeout after

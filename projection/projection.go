@@ -2,7 +2,9 @@ package projection
 
 import (
 	"context"
+	"strings"
 
+	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
 )
@@ -78,7 +80,16 @@ type Sequencer interface {
 }
 
 // MaxSequenceKeyBytes bounds what a [Sequencer] returns.
-const MaxSequenceKeyBytes = 512
+const MaxSequenceKeyBytes = dlq.MaxKeyBytes
 
 // DefaultSequenceKey is the event's stream: order is kept for each aggregate.
-func DefaultSequenceKey(e event.Event) string { return eventstore.StreamOf(e).String() }
+// Slashes in names are escaped, so that no two streams have one key.
+func DefaultSequenceKey(e event.Event) string {
+	s := eventstore.StreamOf(e)
+	if strings.ContainsAny(s.AggregateType, "%/") || strings.ContainsAny(string(s.TenantID), "%/") {
+		escape := strings.NewReplacer("%", "%25", "/", "%2F")
+		s.AggregateType = escape.Replace(s.AggregateType)
+		s.TenantID = event.TenantID(escape.Replace(string(s.TenantID)))
+	}
+	return s.String()
+}

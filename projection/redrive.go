@@ -112,15 +112,15 @@ func (w *worker) parkedSequences(ctx context.Context, keys []string) ([]dlq.Park
 
 // redriveBorrowed redrives under a lease that is taken for this one command.
 func (w *worker) redriveBorrowed(ctx context.Context, parked []dlq.Parked) (Redriven, error) {
-	release, err := w.borrow(ctx)
+	owned, stop, err := w.borrow(ctx)
 	if err != nil {
 		return Redriven{}, w.leaveToOwner(ctx, parked, err)
 	}
-	defer release()
-	if err := w.load(ctx); err != nil {
+	defer stop()
+	if err := w.load(owned); err != nil {
 		return Redriven{}, err
 	}
-	return w.redriveAll(ctx, parked)
+	return w.redriveAll(owned, parked)
 }
 
 func (w *worker) redriveAll(ctx context.Context, parked []dlq.Parked) (Redriven, error) {

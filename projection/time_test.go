@@ -175,3 +175,38 @@ func TestStoreThatIsClosedStopsItsProjections(t *testing.T) {
 		require.ErrorIs(t, r.RunUntilCaughtUp(t.Context()), eventstore.ErrClosed)
 	})
 }
+
+func TestABoundedRunEndsWhenTheOwnerHasComeAsFar(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemory(t)
+		config := projection.Config{Projections: []projection.Projection{projection.New("notes", 1, projection.On(onNoted))}}
+		owner, err := projection.NewRunner(store, config)
+		require.NoError(t, err)
+		stop := run(t, owner)
+		require.NoError(t, owner.WaitFor(t.Context(), "notes", note(t, store, "one")))
+		job, err := projection.NewRunner(store, config)
+		require.NoError(t, err)
+		require.NoError(t, job.RunUntilCaughtUp(t.Context()))
+		stop()
+	})
+}
+
+func TestALeaseIsKeptDuringALongReset(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemory(t)
+		p := projection.New("notes", 1, projection.On(onNoted), projection.OnReset(func(context.Context) error {
+			<-time.After(time.Minute)
+			_, err := store.Leases().Acquire(t.Context(), "projection/notes v1", "thief", time.Second)
+			assert.ErrorIs(t, err, lease.ErrHeld)
+			return nil
+		}))
+		r, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{p}})
+		require.NoError(t, err)
+		require.NoError(t, r.Reset(t.Context(), "notes"))
+		status, err := r.Status(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, projection.Idle, status[0].State, "a command does not leave it as if it ran")
+	})
+}

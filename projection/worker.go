@@ -95,7 +95,7 @@ func (w *worker) run(ctx context.Context, g goal) error {
 // own takes the lease, makes the projection ready and follows the log for as
 // long as the lease is kept.
 func (w *worker) own(ctx context.Context, g goal) error {
-	if err := w.acquire(ctx); err != nil {
+	if done, err := w.acquire(ctx, g); done || err != nil {
 		return err
 	}
 	owned, stop := w.keep(ctx)
@@ -115,7 +115,7 @@ func (w *worker) prepare(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	return w.inTx(ctx, func(tx Tx) error { return p.Prepare(ctx, tx) })
+	return w.inTx(ctx, func(tx Tx) error { return recovered(func() error { return p.Prepare(ctx, tx) }) })
 }
 
 // follow is the one loop for catch-up and live.
@@ -246,17 +246,27 @@ func (w *worker) fail(err error) error {
 
 // classify asks the user's classifier, then the store's, then the default.
 func (w *worker) classify(err error) Class {
-	if w.config.Classifier != nil {
-		if class, ok := w.config.Classifier.Classify(err); ok {
-			return class
-		}
+	if class, ok := w.ask(w.config.Classifier, err); ok {
+		return class
 	}
 	if c, ok := w.progress.(Classifier); ok {
-		if class, ok := c.Classify(err); ok {
+		if class, ok := w.ask(c, err); ok {
 			return class
 		}
 	}
 	return DefaultClass(err)
+}
+
+// ask lets a classifier decide. One that panics does not know the error.
+func (w *worker) ask(c Classifier, err error) (class Class, ok bool) {
+	if c == nil {
+		return Unclassified, false
+	}
+	if broken := recovered(func() error { class, ok = c.Classify(err); return nil }); broken != nil {
+		w.log.Error("classifier panicked", zap.Error(broken))
+		return Unclassified, false
+	}
+	return class, ok
 }
 
 // inTx runs f in a transaction of the progress store.
@@ -274,12 +284,20 @@ func (w *worker) inTx(ctx context.Context, f func(tx Tx) error) error {
 	return nil
 }
 
-func (w *worker) sequence(e event.Event) dlq.Sequence {
-	key := DefaultSequenceKey
-	if s, ok := w.projection.(Sequencer); ok {
-		key = s.SequenceKey
+// sequence returns what e is ordered by. A projection whose key panics, or is
+// none that can be stored, stops: its events cannot be kept in order.
+func (w *worker) sequence(e event.Event) (s dlq.Sequence, err error) {
+	s = dlq.Sequence{Projection: w.key.Projection, Version: w.key.Version}
+	own, ok := w.projection.(Sequencer)
+	if !ok {
+		s.Key = DefaultSequenceKey(e)
+		return s, nil
 	}
-	return dlq.Sequence{Projection: w.key.Projection, Version: w.key.Version, Key: key(e)}
+	err = recovered(func() error { s.Key = own.SequenceKey(e); return s.Validate() })
+	if err != nil {
+		return s, &event.DefinitionError{Subject: w.key.Projection, Reason: fmt.Sprintf("sequence key of the event at position %d: %v", e.Position, err)}
+	}
+	return s, nil
 }
 
 // sleep waits for d or for ctx, whichever ends first.

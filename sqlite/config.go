@@ -1,11 +1,17 @@
 package sqlite
 
 import (
+	"errors"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
@@ -74,6 +80,46 @@ func (c Config) Validate() error {
 		return &event.InvalidError{Field: "poll_interval", Value: c.PollInterval.String(), Reason: "must not be negative; 0 means the default"}
 	}
 	return c.Limits.Validate()
+}
+
+// checkFolder says what keeps the file from being created. SQLite says only
+// that it could not open it.
+func (c Config) checkFolder() error {
+	folder := filepath.Dir(c.Path)
+	info, err := os.Stat(folder)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &event.InvalidError{Field: "path", Value: c.Path, Reason: "is in a folder that does not exist: create it first"}
+	case err != nil:
+		return &Error{Op: "open", Path: c.Path, Err: err}
+	case !info.IsDir():
+		return &event.InvalidError{Field: "path", Value: c.Path, Reason: "is not in a folder: " + folder + " is a file"}
+	}
+	info, err = os.Stat(c.Path)
+	if err == nil && info.IsDir() {
+		return &event.InvalidError{Field: "path", Value: c.Path, Reason: "is a folder; name a file in it"}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return c.checkWritable(folder)
+	}
+	return nil
+}
+
+// checkWritable finds out whether a file can be created, with one of another
+// name: to open and close the database's own file would end the locks that
+// this process may hold on it.
+func (c Config) checkWritable(folder string) error {
+	file, err := os.CreateTemp(folder, ".evident-*")
+	if err == nil {
+		err = errors.Join(file.Close(), os.Remove(file.Name()))
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return &Error{Op: "open", Path: c.Path, Code: sqlite3.SQLITE_READONLY, Err: err}
+	}
+	if err != nil {
+		return &Error{Op: "open", Path: c.Path, Err: err}
+	}
+	return nil
 }
 
 // withDefaults returns c with zero fields set.

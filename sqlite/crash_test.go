@@ -52,6 +52,8 @@ func runChild() bool {
 		fillUp(config)
 	case "open":
 		tryToOpen(config)
+	case "migrate":
+		fmt.Println(sentinelOf(sqlite.Migrate(context.Background(), config)))
 	default:
 		return false
 	}
@@ -229,6 +231,15 @@ func TestReadOnly(t *testing.T) {
 			assert.Equal(t, eventstore.ErrReadOnly.Error(), strings.TrimSpace(string(out)))
 		})
 	}
+}
+
+func TestMigrateInAReadOnlyFolder(t *testing.T) {
+	t.Parallel()
+	config := sqlite.Config{Path: filepath.Join(t.TempDir(), "events.db")}
+	require.NoError(t, os.Chmod(filepath.Dir(config.Path), 0o555))
+	out, err := asNobody(t, child(t, "migrate", config), config).Output()
+	require.NoError(t, err)
+	assert.Equal(t, eventstore.ErrReadOnly.Error(), strings.TrimSpace(string(out)))
 }
 
 // asNobody lets a child run without the rights of root, for whom modes are no

@@ -127,8 +127,16 @@ func TestOpenInAFolderThatIsAFile(t *testing.T) {
 	assert.Equal(t, "open", failed.Op)
 	assert.Zero(t, failed.Code)
 
-	err = sqlite.Migrate(t.Context(), config)
-	require.ErrorIs(t, err, eventstore.ErrUnavailable)
+	for name, path := range map[string]string{
+		"in a file":           config.Path,
+		"in a missing folder": filepath.Join(t.TempDir(), "missing", "events.db"),
+		"a folder":            t.TempDir(),
+	} {
+		err = sqlite.Migrate(t.Context(), sqlite.Config{Path: path})
+		var invalid *event.InvalidError
+		require.ErrorAs(t, err, &invalid, name)
+		assert.Equal(t, "path", invalid.Field)
+	}
 }
 
 func TestDamagedPageIsCorruption(t *testing.T) {

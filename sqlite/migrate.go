@@ -63,6 +63,9 @@ func Migrate(ctx context.Context, config Config) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	config = config.withDefaults()
+	if err := config.checkFolder(); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	source, err := config.source(modeCreate)
 	if err != nil {
 		return err

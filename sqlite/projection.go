@@ -61,6 +61,10 @@ type plainHandler struct {
 func NewProjection(name string, version int, parts ...Part) *Projection {
 	p := &Projection{name: name, version: version}
 	for _, part := range parts {
+		if part == nil {
+			p.err = &event.DefinitionError{Subject: name, Reason: "a part is nil"}
+			return p
+		}
 		part(p)
 	}
 	p.handlers, p.err = event.NewHandlers(p.codec, p.typed...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/stretchr/testify/require"
 
@@ -76,13 +77,16 @@ func closedInUse(t T, s subject) {
 		func() error { return s.appendForEver(ctx, s.stream(), inUse) },
 		func() error { return s.appendForEver(ctx, stream, inUse) },
 	}
+	busy := sync.OnceFunc(func() { // for both who close: after the first close nobody signals any more
+		for range 2 { // whoever signals twice is in the middle of it
+			<-inUse
+		}
+	})
 	errs := promisetest.Race(len(using)+2, func(i int) error {
 		if i < len(using) {
 			return using[i]()
 		}
-		for range 2 { // whoever signals twice is in the middle of it
-			<-inUse
-		}
+		busy()
 		return s.Close()
 	})
 	for i, err := range errs {
