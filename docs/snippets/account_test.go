@@ -93,11 +93,14 @@ type bank struct {
 }
 
 func openBank(ctx context.Context) (*bank, error) {
+	//docs:begin repository
 	store, err := memory.Open(ctx, memory.Config{})
 	if err != nil {
 		return nil, err
 	}
-	b := &bank{store: store, repo: aggregate.NewRepository[Account](store, accounts)}
+	repo := aggregate.NewRepository[Account](store, accounts)
+	//docs:end repository
+	b := &bank{store: store, repo: repo}
 	ctx = event.WithActor(ctx, event.User("teller"))
 	err = b.repo.Update(ctx, aliceID, func(a *Account) error {
 		return errors.Join(a.Open(ctx, "alice"), a.Deposit(ctx, 100))
