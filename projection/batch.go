@@ -33,12 +33,28 @@ func (w *worker) catchUp(ctx context.Context, head uint64) error {
 		if batch = append(batch, e); len(batch) < w.config.BatchSize && !w.overdue(opened, len(batch)) {
 			continue
 		}
-		if err := w.flush(ctx, batch, e.Position); err != nil {
+		if err := w.flushAll(ctx, batch, e.Position); err != nil {
 			return err
 		}
 		batch = batch[:0]
 	}
-	return w.flush(ctx, batch, head)
+	return w.flushAll(ctx, batch, head)
+}
+
+// flushAll flushes a batch, in several transactions if its handlers take
+// longer than BatchTime: while one is open others may not be able to write.
+func (w *worker) flushAll(ctx context.Context, batch []event.Event, to uint64) error {
+	for {
+		if err := w.flush(ctx, batch, to); err != nil || w.position >= to {
+			return err
+		}
+		for len(batch) > 0 && batch[0].Position <= w.position {
+			batch = batch[1:]
+		}
+		if err := ctx.Err(); err != nil {
+			return err // what is done is saved
+		}
+	}
 }
 
 // overdue reports whether a batch has been open for too long. Asking the clock
@@ -64,30 +80,31 @@ func (w *worker) flush(ctx context.Context, batch []event.Event, to uint64) erro
 	}
 	w.work.Lock()
 	defer w.work.Unlock()
+	ending := ctx.Err
 	ctx, stop := w.grace(ctx)
 	defer stop()
-	if w.projection.Guarantee() == ExactlyOnce && w.attempt.count == 0 {
-		err := w.applyTogether(ctx, batch, to)
-		if err == nil || !w.blamesAnEvent(err) {
+	if w.projection.Guarantee() == ExactlyOnce && w.attempt.count == 0 && len(batch) != 1 {
+		err := w.applyTogether(ctx, w.newOutcome(batch, ending), to)
+		if err == nil || !w.blamesAnEvent(err, ending) {
 			return err
 		}
 	}
-	return w.applyEach(ctx, batch, to)
+	return w.applyEach(ctx, w.newOutcome(batch, ending), to)
 }
 
 // blamesAnEvent reports whether err calls for finding the event at fault, or
 // the one for which there is no room in the dead-letter queue.
-func (w *worker) blamesAnEvent(err error) bool {
+func (w *worker) blamesAnEvent(err error, ending func() error) bool {
 	if errors.Is(err, dlq.ErrFull) {
 		return true
 	}
 	_, fromHandler := failedAt(err)
-	return fromHandler && blamesEvent(w.classify(err))
+	return fromHandler && blamesEvent(w.meaning(err, ending))
 }
 
 // applyTogether applies a whole batch in one transaction.
-func (w *worker) applyTogether(ctx context.Context, batch []event.Event, to uint64) error {
-	o := w.newOutcome(batch)
+func (w *worker) applyTogether(ctx context.Context, o *outcome, to uint64) error {
+	batch, opened := o.batch, w.config.Now()
 	return w.transact(ctx, o, func(tx Tx) error {
 		if err := o.findParked(ctx, tx.DeadLetters()); err != nil {
 			return err
@@ -107,6 +124,10 @@ func (w *worker) applyTogether(ctx context.Context, batch []event.Event, to uint
 				return &handlerError{position: batch[i].Position, err: err}
 			}
 			o.applied++
+			if i+1 < len(batch) && w.config.Now().Sub(opened) >= w.config.BatchTime {
+				to = batch[i].Position
+				break
+			}
 		}
 		o.to = to
 		return nil
@@ -115,8 +136,7 @@ func (w *worker) applyTogether(ctx context.Context, batch []event.Event, to uint
 
 // applyEach applies a batch event by event. What an error means is decided for
 // each one; when it cannot go on, what stands before the event is kept.
-func (w *worker) applyEach(ctx context.Context, batch []event.Event, to uint64) error {
-	o := w.newOutcome(batch)
+func (w *worker) applyEach(ctx context.Context, o *outcome, to uint64) error {
 	o.to = to
 	if w.projection.Guarantee() == ExactlyOnce {
 		err := w.transact(ctx, o, func(tx Tx) error { return w.walk(ctx, tx, tx.DeadLetters(), o) })
@@ -125,7 +145,19 @@ func (w *worker) applyEach(ctx context.Context, batch []event.Event, to uint64) 
 	if err := w.walk(ctx, nil, w.progress.DeadLetters(), o); err != nil {
 		return err
 	}
-	return errors.Join(o.stopped, w.transact(ctx, o, func(Tx) error { return nil }))
+	saving, cancel := w.toSave(ctx)
+	defer cancel()
+	return errors.Join(o.stopped, w.transact(saving, o, func(Tx) error { return nil }))
+}
+
+// toSave returns a context for saving a checkpoint after effects outside of
+// the store. They are there, even if the time of grace is over by now: then
+// saving has a moment of its own.
+func (w *worker) toSave(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() == nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), min(time.Second, w.config.ShutdownTimeout))
 }
 
 // walk goes through a batch until its end or until o.stopped is set.
@@ -133,7 +165,12 @@ func (w *worker) walk(ctx context.Context, tx Tx, letters dlq.Store, o *outcome)
 	if err := o.findParked(ctx, letters); err != nil {
 		return err
 	}
+	opened := w.config.Now()
 	for i, e := range o.batch {
+		if i > 0 && (ctx.Err() != nil || w.config.Now().Sub(opened) >= w.config.BatchTime) {
+			o.to = o.batch[i-1].Position
+			break
+		}
 		if o.stopped = w.step(ctx, tx, letters, o, i); o.stopped != nil {
 			o.to = e.Position - 1
 			break
@@ -158,7 +195,7 @@ func (w *worker) step(ctx context.Context, tx Tx, letters dlq.Store, o *outcome,
 		w.attempt = attempt{}
 		return nil
 	}
-	class := w.classify(cause)
+	class := w.meaning(cause, o.ending)
 	if !blamesEvent(class) {
 		return &handlerError{position: e.Position, err: cause}
 	}
@@ -187,6 +224,7 @@ func (w *worker) giveUp(ctx context.Context, letters dlq.Store, o *outcome, i in
 	attempts := w.attempt.count
 	switch w.config.OnPoison {
 	case Stop:
+		w.attempt = attempt{}
 		return &StoppedError{Projection: w.key.Projection, EventID: e.ID, EventType: e.Type, Position: e.Position, Err: cause}
 	case Skip:
 		if err := o.skip(i, cause, attempts); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime/debug"
 
 	"github.com/evident-go/evident/checkpoint"
@@ -93,8 +94,8 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// isInfrastructure knows the store's own errors and whatever calls itself a
-// time-out or temporary, as the errors of package net do.
+// isInfrastructure knows the store's own errors, those of package net, and
+// whatever says of itself that it is a time-out or temporary.
 func isInfrastructure(err error) bool {
 	if eventstore.IsRetryable(err) || errors.Is(err, eventstore.ErrReadOnly) || errors.Is(err, dlq.ErrFull) || errors.Is(err, context.DeadlineExceeded) {
 		return true
@@ -104,10 +105,12 @@ func isInfrastructure(err error) bool {
 		Timeout() bool
 		Temporary() bool
 	}
-	return errors.As(err, &network)
+	return is[*net.OpError](err) || is[*net.DNSError](err) ||
+		errors.As(err, &network) && (network.Timeout() || network.Temporary())
 }
 
-// AsPoison marks err as the event's fault: it is not tried again. Nil stays nil.
+// AsPoison marks err as the event's fault: the handler is not tried again for
+// it, but for being run alone when the event was part of a batch. Nil stays nil.
 func AsPoison(err error) error { return marked(Poison, err) }
 
 // AsInfrastructure marks err as the fault of no event: the projection pauses

@@ -15,10 +15,8 @@ const recheck = 100 * time.Millisecond
 func (w *worker) waitFor(ctx context.Context, position uint64) error {
 	for {
 		status, changed := w.board.look()
-		if status.State == Failed {
-			return fmt.Errorf("projection %q: %w", w.key.Projection, errors.Join(ErrStopped, status.LastError))
-		}
-		if status.Position >= position {
+		running := status.State == CatchingUp || status.State == Live // else somebody may have reset it
+		if running && status.Position >= position {
 			return nil
 		}
 		c, err := w.progress.Checkpoints().Load(ctx, w.key)
@@ -27,6 +25,9 @@ func (w *worker) waitFor(ctx context.Context, position uint64) error {
 		}
 		if c.Position >= position {
 			return nil
+		}
+		if status.State == Failed {
+			return fmt.Errorf("projection %q: %w", w.key.Projection, errors.Join(ErrStopped, status.LastError))
 		}
 		timer := time.NewTimer(recheck)
 		select {

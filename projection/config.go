@@ -35,7 +35,7 @@ type Config struct {
 	// from 100 ms to 30 s.
 	Pause Retry
 	// Redrive is when parked sequences are tried again by themselves. After
-	// MaxAttempts only a command does. Default: 20 attempts, from 1 s to 1 h.
+	// MaxAttempts redrives only a command does. Default: 20, from 1 s to 1 h.
 	Redrive Retry
 
 	// OnPoison is what happens to an event that cannot be applied. Default [Park].
@@ -47,7 +47,8 @@ type Config struct {
 	// MaxLetters bounds the letters of one sequence. Default 1,024.
 	MaxLetters int
 
-	// Owner names this process in leases. Default: host, process id, random.
+	// Owner names this runner in leases. It must be unique: two runners of one
+	// name take each other for themselves. Default: host, process id, random.
 	Owner string
 	// LeaseTTL is how long another process waits before it takes over a
 	// projection whose owner is gone. It is renewed at a third of it. Default 10 s.
@@ -56,7 +57,8 @@ type Config struct {
 	// context has ended; then it is rolled back. Default 5 s.
 	ShutdownTimeout time.Duration
 
-	// OnProgress is called after each batch, from the projection's goroutine.
+	// OnProgress is called after each batch, from the projection's goroutine. It
+	// must not call the runner's commands, which wait for the batch to end.
 	OnProgress func(Status)
 	// Logger gets what operators need to see. Default: none.
 	Logger *zap.Logger
@@ -118,6 +120,9 @@ func (r Retry) orDefault(d Retry) Retry {
 	}
 	if r.First == 0 {
 		r.First = d.First
+		if r.Most > 0 {
+			r.First = min(r.First, r.Most)
+		}
 	}
 	if r.Most == 0 {
 		r.Most = max(d.Most, r.First)

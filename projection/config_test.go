@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -97,6 +101,10 @@ func TestDefaultClass(t *testing.T) {
 		{eventstore.ErrFull, projection.Infrastructure},
 		{&dlq.FullError{}, projection.Infrastructure},
 		{netError{}, projection.Infrastructure},
+		{&net.OpError{Op: "dial", Err: plain}, projection.Infrastructure},
+		{&url.Error{Op: "parse", Err: plain}, projection.Unclassified},
+		{os.ErrNotExist, projection.Unclassified},
+		{syscall.ENOENT, projection.Unclassified},
 	} {
 		assert.Equal(t, tc.want, projection.DefaultClass(tc.err), "%v", tc.err)
 	}
@@ -109,7 +117,7 @@ type netError struct{}
 
 func (netError) Error() string   { return "connection refused" }
 func (netError) Timeout() bool   { return false }
-func (netError) Temporary() bool { return false }
+func (netError) Temporary() bool { return true }
 
 func TestNamesOfEverything(t *testing.T) {
 	t.Parallel()

@@ -22,8 +22,9 @@ type outcome struct {
 	retries  map[dlq.Sequence]time.Time // of sequences that were parked by this batch
 	discards []discard
 	applied  uint64
-	to       uint64 // where the checkpoint goes
-	stopped  error  // why the batch could not go on to its end
+	to       uint64       // where the checkpoint goes
+	ending   func() error // why the run is about to end; nil while it goes on
+	stopped  error        // why the batch could not go on to its end
 }
 
 type discard struct {
@@ -31,8 +32,8 @@ type discard struct {
 	reason string
 }
 
-func (w *worker) newOutcome(batch []event.Event) *outcome {
-	return &outcome{worker: w, batch: batch}
+func (w *worker) newOutcome(batch []event.Event, ending func() error) *outcome {
+	return &outcome{worker: w, batch: batch, ending: ending}
 }
 
 // findParked asks which sequences of the batch are parked. Usually none is,
@@ -192,6 +193,9 @@ func (o *outcome) lettersOf(ctx context.Context, letters dlq.Store, s dlq.Sequen
 
 // post writes the letters of the batch.
 func (o *outcome) post(ctx context.Context, letters dlq.Store) error {
+	if err := o.scheduleLeftAlone(ctx, letters); err != nil {
+		return err
+	}
 	if len(o.letters) > 0 {
 		if err := letters.Park(ctx, o.letters...); err != nil {
 			return err // the caller says what was done.
@@ -208,6 +212,34 @@ func (o *outcome) post(ctx context.Context, letters dlq.Store) error {
 		}
 		if err := letters.Discard(ctx, d.letter, d.reason, runnerActor, o.worker.config.Now()); err != nil {
 			return err // the caller says what was done.
+		}
+	}
+	return nil
+}
+
+// scheduleLeftAlone has the sequences tried whose letters were all taken out by
+// another process since they were found parked: what waited behind is now first.
+func (o *outcome) scheduleLeftAlone(ctx context.Context, letters dlq.Store) error {
+	behind := make(map[string]dlq.Sequence)
+	for _, l := range o.letters {
+		if _, started := o.retries[l.Sequence]; !started {
+			behind[l.Sequence.Key] = l.Sequence
+		}
+	}
+	if len(behind) == 0 {
+		return nil
+	}
+	key := o.worker.key
+	parked, err := letters.Parked(ctx, key.Projection, key.Version, slices.Collect(maps.Keys(behind)))
+	if err != nil {
+		return err // the caller says what was done.
+	}
+	if o.retries == nil {
+		o.retries = make(map[dlq.Sequence]time.Time)
+	}
+	for k, s := range behind {
+		if !parked[k] {
+			o.retries[s] = event.Time(o.worker.config.Now())
 		}
 	}
 	return nil

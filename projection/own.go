@@ -64,15 +64,20 @@ func (w *worker) took(l lease.Lease) {
 // context ends, with the loss as its cause. stop releases it.
 func (w *worker) keep(ctx context.Context) (owned context.Context, stop func()) {
 	owned, cancel := context.WithCancelCause(ctx)
+	renewing, end := context.WithCancel(context.WithoutCancel(ctx)) // also while the batch in hand is finished
 	done := make(chan struct{})
 	l := w.lease
 	go func() {
 		defer close(done)
-		if err := w.renew(owned, l); err != nil {
+		if err := w.renew(renewing, l); err != nil {
 			cancel(err)
 		}
 	}()
 	return owned, func() {
+		w.work.Lock()
+		w.owning = false
+		w.work.Unlock()
+		end()
 		cancel(nil)
 		<-done
 		w.release(ctx, l)

@@ -42,14 +42,23 @@ func (r *Runner) Redrive(ctx context.Context, projection string, keys ...string)
 		held := &lease.HeldError{Lease: lease.Lease{Name: w.leaseName(), Owner: status.Owner, Fence: status.Fence}}
 		return Redriven{}, w.leaveToOwner(ctx, parked, held)
 	}
-	return w.redriveAll(ctx, parked)
+	done, err := w.redriveAll(ctx, parked)
+	if errors.Is(err, errNotOwned) { // it is paused, starting or ending, or another command has it
+		held := &lease.HeldError{Lease: lease.Lease{Name: w.leaseName(), Owner: w.config.Owner}}
+		return done, w.leaveToOwner(ctx, parked, held)
+	}
+	return done, err
 }
+
+// errNotOwned says that handlers must not be run now: the lease is not held, or
+// the checkpoint not claimed.
+var errNotOwned = errors.New("projection is not owned")
 
 // leaveToOwner schedules sequences to be tried at once by whoever runs the
 // projection.
 func (w *worker) leaveToOwner(ctx context.Context, parked []dlq.Parked, held error) error {
 	for _, p := range parked {
-		if err := w.progress.DeadLetters().Schedule(ctx, p.Sequence, w.config.Now()); err != nil {
+		if err := w.progress.DeadLetters().Schedule(ctx, p.Sequence, w.config.Now()); err != nil && !errors.Is(err, dlq.ErrNotFound) {
 			return errors.Join(held, fmt.Errorf("schedule: %w", err))
 		}
 	}
@@ -126,6 +135,9 @@ func (w *worker) redriveBorrowed(ctx context.Context, parked []dlq.Parked) (Redr
 func (w *worker) redriveAll(ctx context.Context, parked []dlq.Parked) (Redriven, error) {
 	var total Redriven
 	for _, p := range parked {
+		if err := ctx.Err(); err != nil {
+			return total, err // each sequence has a time of grace; all together have one
+		}
 		one, err := w.redrive(ctx, p.Sequence)
 		total.Applied += one.Applied
 		total.Failed += one.Failed
@@ -175,6 +187,9 @@ const lettersPerTx = 100
 func (w *worker) redrive(ctx context.Context, s dlq.Sequence) (Redriven, error) {
 	w.work.Lock()
 	defer w.work.Unlock()
+	if !w.owning {
+		return Redriven{}, errNotOwned
+	}
 	ctx, stop := w.grace(ctx)
 	defer stop()
 	var total Redriven
@@ -213,6 +228,11 @@ func (w *worker) redriveChunk(ctx context.Context, s dlq.Sequence) (applied int,
 		if failed != nil && !isLetterError(failed) {
 			return failed
 		}
+		if more && failed == nil {
+			if err := tx.DeadLetters().Schedule(ctx, s, w.config.Now()); err != nil {
+				return err // typed by the store.
+			}
+		}
 		return w.stay(ctx, tx)
 	})
 	if err != nil {
@@ -222,7 +242,7 @@ func (w *worker) redriveChunk(ctx context.Context, s dlq.Sequence) (applied int,
 }
 
 func (w *worker) redriveOne(ctx context.Context, s dlq.Sequence) (applied int, more bool, err error) {
-	letters, err := w.progress.DeadLetters().Letters(ctx, s, 1)
+	letters, err := w.progress.DeadLetters().Letters(ctx, s, 2)
 	if err != nil || len(letters) == 0 {
 		return 0, false, err // typed by the store.
 	}
@@ -237,8 +257,8 @@ func (w *worker) redriveOne(ctx context.Context, s dlq.Sequence) (applied int, m
 			if !isLetterError(cause) {
 				return cause
 			}
-		} else if err := tx.DeadLetters().Remove(ctx, letters[0]); err != nil {
-			return err // typed by the store.
+		} else if err := w.takeOut(ctx, tx, letters); err != nil {
+			return err
 		}
 		return w.stay(ctx, tx)
 	})
@@ -275,7 +295,7 @@ func (w *worker) letterFailed(ctx context.Context, tx Tx, l dlq.Letter, cause er
 	if !blamesEvent(w.classify(cause)) {
 		return cause
 	}
-	next := w.nextRedrive(l.Attempts + 1)
+	next := w.nextRedrive(w.redrives(l) + 1)
 	if err := tx.DeadLetters().Failed(ctx, l, causeOf(cause), event.Time(w.config.Now()), next); err != nil {
 		return fmt.Errorf("record failed letter: %w", err)
 	}
@@ -300,7 +320,14 @@ func (w *worker) eventOf(ctx context.Context, l dlq.Letter) (event.Event, error)
 	return event.Event{}, fmt.Errorf("event of letter at position %d is not in the store: %w", l.Position, eventstore.ErrCorrupt)
 }
 
-// nextRedrive returns when a letter that has been tried so often is tried
+// redrives returns how often a letter was tried since it was parked. What was
+// tried before is counted as configured; a letter that was known to be poison
+// at once was tried less, and is retried a little more often.
+func (w *worker) redrives(l dlq.Letter) int {
+	return max(1, l.Attempts+1-w.config.Retry.MaxAttempts)
+}
+
+// nextRedrive returns when a letter that has been redriven so often is tried
 // again by itself, or zero if it is left to a command.
 func (w *worker) nextRedrive(attempts int) time.Time {
 	if attempts >= w.config.Redrive.MaxAttempts {
@@ -318,4 +345,16 @@ func (e *letterError) Unwrap() error { return e.err }
 func isLetterError(err error) bool {
 	_, ok := errors.AsType[*letterError](err)
 	return ok
+}
+
+// takeOut removes the first of letters. The next one, which was not tried yet,
+// is tried by itself even if this drain is cut off.
+func (w *worker) takeOut(ctx context.Context, tx Tx, letters []dlq.Letter) error {
+	if err := tx.DeadLetters().Remove(ctx, letters[0]); err != nil {
+		return err // typed by the store.
+	}
+	if len(letters) == 1 {
+		return nil
+	}
+	return tx.DeadLetters().Schedule(ctx, letters[0].Sequence, w.config.Now())
 }

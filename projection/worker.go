@@ -31,6 +31,7 @@ type worker struct {
 
 	work     sync.Mutex // held while a batch is applied or a sequence redriven
 	lease    lease.Lease
+	owning   bool    // whether the lease is held and the checkpoint claimed
 	position uint64  // the checkpoint, as this worker last saw it
 	attempt  attempt // of the event that failed last
 }
@@ -167,7 +168,7 @@ func (w *worker) load(ctx context.Context) error {
 	if err := w.progress.Checkpoints().Move(ctx, w.key, w.move(c.Position, c.Position)); err != nil {
 		return fmt.Errorf("claim checkpoint: %w", err)
 	}
-	w.position = c.Position
+	w.position, w.owning = c.Position, true
 	w.board.begin(w.config.Now(), c.Position)
 	return nil
 }
@@ -197,6 +198,9 @@ func (w *worker) waitForMore(ctx context.Context, due time.Time) error {
 // handler caused is the store's, and waits for the store to come back.
 func (w *worker) afterFailure(err error, g goal, failures int) (wait time.Duration, again bool) {
 	position, fromHandler := failedAt(err)
+	if stopped, ok := errors.AsType[*StoppedError](err); ok {
+		position = stopped.Position
+	}
 	w.board.update(func(s *Status) {
 		s.State, s.LastError, s.ErrorAt, s.Heartbeat = Paused, err, position, w.config.Now()
 	})
@@ -255,6 +259,16 @@ func (w *worker) classify(err error) Class {
 		}
 	}
 	return DefaultClass(err)
+}
+
+// meaning is classify for a handler's error. A handler that says "cancelled"
+// while the run goes on was not cancelled by it: that may be the event's fault.
+func (w *worker) meaning(err error, ending func() error) Class {
+	class := w.classify(err)
+	if class == Cancelled && ending() == nil {
+		return Unclassified
+	}
+	return class
 }
 
 // ask lets a classifier decide. One that panics does not know the error.

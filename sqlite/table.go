@@ -13,7 +13,8 @@ import (
 // Table declares a table of the projection: its name, and what stands between
 // the parentheses of CREATE TABLE. The runner creates it before the first
 // event; a reset drops it and creates it anew. What follows are statements that
-// are run when it was created, for example CREATE INDEX.
+// are run when it was created, for example CREATE INDEX, about things that go
+// when the table is dropped: indexes and triggers, not views.
 //
 //	sqlite.Table("titles", "id BLOB PRIMARY KEY, title TEXT NOT NULL",
 //		"CREATE INDEX titles_by_title ON titles (title)")
