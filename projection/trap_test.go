@@ -40,8 +40,6 @@ func newRunner(t *testing.T, store eventstore.Store, c projection.Config) *proje
 	return r
 }
 
-
-
 func TestTrapAHandlerThatCancelsItselfIsCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -62,7 +60,6 @@ func TestTrapAHandlerThatCancelsItselfIsCounted(t *testing.T) {
 	})
 }
 
-
 func TestTrapABoundedRunBesideALiveOwnerEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -77,8 +74,6 @@ func TestTrapABoundedRunBesideALiveOwnerEnds(t *testing.T) {
 		require.NoError(t, b.RunUntilCaughtUp(ctx))
 	})
 }
-
-// 3b Rebuild while another waits
 
 func TestTrapARebuildWhileAnotherProcessWaitsEnds(t *testing.T) {
 	t.Parallel()
@@ -120,7 +115,6 @@ func (s slowLeases) Release(ctx context.Context, l lease.Lease) error {
 	return err
 }
 
-
 func TestTrapASlowResetKeepsItsLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -154,7 +148,6 @@ func TestTrapASlowResetKeepsItsLease(t *testing.T) {
 		assert.Len(t, target, 2, "events lost")
 	})
 }
-
 
 func TestTrapADiscardDuringABatchLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
@@ -192,7 +185,6 @@ func TestTrapADiscardDuringABatchLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-
 func TestTrapAShutdownDuringRedrivesHasOneTimeOfGrace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -219,7 +211,6 @@ func TestTrapAShutdownDuringRedrivesHasOneTimeOfGrace(t *testing.T) {
 		assert.LessOrEqual(t, time.Since(before), 6*time.Second)
 	})
 }
-
 
 func TestTrapAShutdownSavesWhatWasAppliedOutside(t *testing.T) {
 	t.Parallel()
@@ -250,7 +241,6 @@ func TestTrapAShutdownSavesWhatWasAppliedOutside(t *testing.T) {
 	})
 }
 
-
 func TestTrapSlowHandlersDoNotKeepATransactionOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -271,7 +261,6 @@ func TestTrapSlowHandlersDoNotKeepATransactionOpen(t *testing.T) {
 	})
 }
 
-
 func TestTrapWaitForIsNotFooledByAReset(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -287,7 +276,6 @@ func TestTrapWaitForIsNotFooledByAReset(t *testing.T) {
 		require.ErrorIs(t, a.WaitFor(ctx, "notes", at), context.DeadlineExceeded)
 	})
 }
-
 
 func TestTrapWaitForWhatIsDoneThoughStopped(t *testing.T) {
 	t.Parallel()
@@ -307,7 +295,6 @@ func TestTrapWaitForWhatIsDoneThoughStopped(t *testing.T) {
 	assert.Equal(t, uint64(2), s[0].ErrorAt)
 	assert.NoError(t, r.WaitFor(t.Context(), "notes", 1))
 }
-
 
 func TestTrapARedriveOfAPausedProjectionRunsNothing(t *testing.T) {
 	t.Parallel()
@@ -353,7 +340,6 @@ func TestTrapARedriveOfAPausedProjectionRunsNothing(t *testing.T) {
 	})
 }
 
-
 func TestTrapTwoRedrivesAtOnceApplyOnce(t *testing.T) {
 	t.Parallel()
 	store := openMemory(t)
@@ -393,7 +379,6 @@ func (g *gated) Leases() lease.Store {
 	return g.Progress.Leases()
 }
 
-
 func TestTrapADrainThatIsCutOffGoesOnByItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -427,7 +412,6 @@ func TestTrapADrainThatIsCutOffGoesOnByItself(t *testing.T) {
 	})
 }
 
-
 func TestTrapRedrivesAreCountedApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -445,11 +429,6 @@ func TestTrapRedrivesAreCountedApart(t *testing.T) {
 	})
 }
 
-
-// 15b long stream
-
-
-
 func TestTrapPoisonAloneIsTriedOnce(t *testing.T) {
 	t.Parallel()
 	store := openMemory(t)
@@ -460,7 +439,6 @@ func TestTrapPoisonAloneIsTriedOnce(t *testing.T) {
 	require.NoError(t, newRunner(t, store, projection.Config{Projections: []projection.Projection{l.Projection}, Progress: table}).RunUntilCaughtUp(t.Context()))
 	assert.Equal(t, 1, calls)
 }
-
 
 func TestTrapAShutdownEndsBetweenBatches(t *testing.T) {
 	t.Parallel()
@@ -478,8 +456,6 @@ func TestTrapAShutdownEndsBetweenBatches(t *testing.T) {
 		assert.LessOrEqual(t, time.Since(before), 6*time.Second)
 	})
 }
-
-
 
 func TestTrapAStoppedProjectionStartsCountingAnew(t *testing.T) {
 	t.Parallel()
