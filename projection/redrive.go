@@ -22,9 +22,10 @@ type Redriven struct {
 
 // Redrive tries the letters of a projection again now: those of the named
 // sequences, or all. Each sequence is gone through in order until it is empty
-// or a letter fails. Errors: [ErrUnknownProjection], [lease.ErrHeld] while
-// another process runs the projection; its sequences are then scheduled to be
-// tried there at once.
+// or a letter fails. Errors: [ErrUnknownProjection]; [lease.ErrHeld] while
+// another process runs the projection, and while this one is paused or another
+// command has it. The sequences are then scheduled, so that whoever runs the
+// projection tries them at once.
 func (r *Runner) Redrive(ctx context.Context, projection string, keys ...string) (Redriven, error) {
 	w, err := r.worker(projection)
 	if err != nil {
