@@ -112,7 +112,7 @@ func Example_metadata() {
 	run(metadata)
 	// Output:
 	// int64 float64 string []interface {} map[string]interface {}
-	// invalid metadata.when: has type time.Time; use JSON types: bool, string, number, list, object
+	// invalid metadata.when: has type time.Time; use bool, string, numbers, []any, []string or map[string]any
 }
 
 func metadata(ctx context.Context, b *bank) error {

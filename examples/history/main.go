@@ -25,6 +25,7 @@ import (
 	"github.com/evident-go/evident/audit"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/projection"
 	"github.com/evident-go/evident/projection/progressbar"
 	"github.com/evident-go/evident/sqlite"
@@ -220,12 +221,29 @@ func (h *history) rebuild(ctx context.Context) error {
 		return err
 	}
 	for _, name := range []string{audit.LogName, audit.ActivityName, hotFilesName} {
-		if err := runner.Rebuild(ctx, name); err != nil {
+		if err := rebuildOnceFree(ctx, runner, name); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintf(h.out, "\nrebuilt by replay: %d events into 3 read models, %s\n", before.changes, rate(3*before.changes, began))
 	return h.verify(ctx, before)
+}
+
+// rebuildOnceFree rebuilds a projection. A run of this program that was killed
+// may still own it; its lease ends by itself.
+func rebuildOnceFree(ctx context.Context, runner *projection.Runner, name string) error {
+	for {
+		err := runner.Rebuild(ctx, name)
+		held, ok := errors.AsType[*lease.HeldError](err)
+		if !ok {
+			return err
+		}
+		select {
+		case <-time.After(time.Until(held.Lease.ExpiresAt)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // verify compares each read model with the events, and the hot files with what
