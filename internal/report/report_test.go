@@ -209,3 +209,18 @@ func TestATestThatPassedOnceAndThenNeverEndedIsShown(t *testing.T) {
 	assert.Contains(t, out.String(), "goroutine 7")
 	assert.NotContains(t, out.String(), "first run")
 }
+
+func TestATestThatFailedOnceAndThenPassedIsShown(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	err := report.Tests(strings.NewReader(events(
+		[4]string{"output", "p", "TestA", "wrong in the first run"},
+		[4]string{"fail", "p", "TestA", ""},
+		[4]string{"output", "p", "TestA", "right in the second"},
+		[4]string{"pass", "p", "TestA", ""},
+		[4]string{"fail", "p", "", ""},
+	)), &out)
+	require.Error(t, err)
+	assert.Contains(t, out.String(), "wrong in the first run")
+	assert.NotContains(t, out.String(), "right in the second")
+}

@@ -37,6 +37,8 @@ type testEvent struct {
 	Package string
 	Test    string
 	Output  string
+
+	kept bool // of a run that failed
 }
 
 type testRun struct {
@@ -55,9 +57,16 @@ type testedPackage struct {
 	lines []testEvent
 }
 
-// forget drops what one test printed.
+// forget drops what one test printed since it last failed.
 func (p *testedPackage) forget(test string) {
-	p.lines = slices.DeleteFunc(p.lines, func(line testEvent) bool { return line.Test == test })
+	p.lines = slices.DeleteFunc(p.lines, func(line testEvent) bool { return line.Test == test && !line.kept })
+}
+
+// keep makes sure that what one test printed is shown in the end.
+func (p *testedPackage) keep(test string) {
+	for i := range p.lines {
+		p.lines[i].kept = p.lines[i].kept || p.lines[i].Test == test
+	}
 }
 
 func (r *testRun) line(line string) {
@@ -99,6 +108,8 @@ func (r *testRun) end(p *testedPackage, e testEvent) {
 	case e.Action == "pass":
 		r.passed++
 		p.forget(e.Test)
+	case e.Action == "fail":
+		p.keep(e.Test)
 	}
 }
 

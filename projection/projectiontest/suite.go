@@ -135,7 +135,7 @@ func quick(projections ...projection.Projection) projection.Config {
 		Retry:       projection.Retry{MaxAttempts: 3, First: time.Microsecond, Most: time.Microsecond},
 		Pause:       projection.Retry{First: time.Millisecond, Most: 2 * time.Millisecond},
 		Redrive:     projection.Retry{MaxAttempts: 20, First: time.Hour, Most: time.Hour},
-		LeaseTTL:    2 * time.Second,
+		LeaseTTL:    30 * time.Second,
 	}
 }
 
