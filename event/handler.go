@@ -151,16 +151,6 @@ func (hs *Handlers[A]) Handle(arg A, e Event) (handled bool, err error) {
 	return false, nil
 }
 
-// HandlePayload calls the handler for an event whose payload is at hand. It
-// reports whether there was one.
-func (hs *Handlers[A]) HandlePayload(arg A, e Event, p Payload) (handled bool, err error) {
-	h, ok := hs.byType[e.Type]
-	if !ok {
-		return false, nil
-	}
-	return true, h.payload(arg, e, p)
-}
-
 func (hs *Handlers[A]) handleOld(h *Handler[A], arg A, e Event) error {
 	if !h.schema.isSplit(e.Type) && e.SchemaVersion == h.schema.version {
 		e.Type = h.schema.name // renamed, and otherwise current

@@ -194,22 +194,25 @@ func TestHandleFailures(t *testing.T) {
 	require.ErrorIs(t, err, errUpcast)
 }
 
-func TestHandlePayload(t *testing.T) {
+func TestASplitIntoAPayloadOfAnotherTypeIsRefused(t *testing.T) {
 	t.Parallel()
-	hs := handlers(t)
-	var got log
-	handled, err := hs.HandlePayload(&got, stored("DocumentCreated", 1, ""), Created{Title: "t"})
+	hs, err := event.NewHandlers(nil, event.Handle(func(struct{}, event.Of[strayed]) error { return nil }))
 	require.NoError(t, err)
-	assert.True(t, handled)
-	assert.Equal(t, log{"DocumentCreated v1 {Title:t}"}, got)
-
-	handled, err = hs.HandlePayload(&got, stored("Stranger", 1, ""), Created{})
-	require.NoError(t, err)
-	assert.False(t, handled)
-	handled, err = hs.HandlePayload(&got, stored("DocumentCreated", 1, ""), Stray{})
+	_, err = hs.Handle(struct{}{}, event.Event{Type: "Strayed", SchemaVersion: 1, Data: []byte(`{}`)})
 	require.ErrorIs(t, err, event.ErrDefinition)
-	assert.True(t, handled)
 }
+
+type strayed struct{}
+
+func (strayed) EventType() string { return "Strayed" }
+func (strayed) Upcasts() []event.Upcast {
+	return []event.Upcast{event.Split(func(struct{}) []event.Payload { return []event.Payload{impostor{}} })}
+}
+
+// impostor bears another type's name.
+type impostor struct{}
+
+func (impostor) EventType() string { return "Strayed" }
 
 func TestHandlersDescribeThemselves(t *testing.T) {
 	t.Parallel()
