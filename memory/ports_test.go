@@ -22,6 +22,7 @@ import (
 	"github.com/evident-go/evident/lease/leasetest"
 	"github.com/evident-go/evident/memory"
 	"github.com/evident-go/evident/projection"
+	"github.com/evident-go/evident/projection/projectiontest"
 )
 
 var _ projection.Store = (*memory.Store)(nil)
@@ -33,12 +34,7 @@ func TestConformanceCheckpoints(t *testing.T) {
 	checkpointtest.Run(t, func(t *testing.T) checkpointtest.Harness {
 		t.Helper()
 		store := openPorts(t, memory.Config{})
-		return checkpointtest.Harness{
-			Store: store.Checkpoints(),
-			InTx: func(ctx context.Context, f func(context.Context, checkpoint.Store) error) error {
-				return inTx(ctx, store, func(tx projection.Tx) error { return f(ctx, tx.Checkpoints()) })
-			},
-		}
+		return checkpointtest.Harness{Store: store.Checkpoints(), InTx: projectiontest.InTx(store, projection.Tx.Checkpoints)}
 	})
 }
 
@@ -47,12 +43,7 @@ func TestConformanceDeadLetters(t *testing.T) {
 	dlqtest.Run(t, func(t *testing.T) dlqtest.Harness {
 		t.Helper()
 		store := openPorts(t, memory.Config{})
-		return dlqtest.Harness{
-			Store: store.DeadLetters(),
-			InTx: func(ctx context.Context, f func(context.Context, dlq.Store) error) error {
-				return inTx(ctx, store, func(tx projection.Tx) error { return f(ctx, tx.DeadLetters()) })
-			},
-		}
+		return dlqtest.Harness{Store: store.DeadLetters(), InTx: projectiontest.InTx(store, projection.Tx.DeadLetters)}
 	})
 }
 

@@ -71,9 +71,9 @@ func lastPosition(batch []event.Event, otherwise uint64) uint64 {
 	return batch[len(batch)-1].Position
 }
 
-// flush applies a batch and moves the checkpoint to the position to. With
-// exactly once, all events are first applied together, without savepoints; if
-// that fails nothing of it stays, and the batch is redone event by event.
+// flush applies a batch and moves the checkpoint to the position to. If it can,
+// it first applies all events together; if that fails by the fault of one, the
+// batch is redone event by event.
 func (w *worker) flush(ctx context.Context, batch []event.Event, to uint64) error {
 	if to <= w.position {
 		return nil
@@ -83,55 +83,13 @@ func (w *worker) flush(ctx context.Context, batch []event.Event, to uint64) erro
 	ending := ctx.Err
 	ctx, stop := w.grace(ctx)
 	defer stop()
-	if w.projection.Guarantee() == ExactlyOnce && w.attempt.count == 0 && len(batch) != 1 {
+	if w.goesTogether(batch) {
 		err := w.applyTogether(ctx, w.newOutcome(batch, ending), to)
 		if err == nil || !w.blamesAnEvent(err, ending) {
 			return err
 		}
 	}
 	return w.applyEach(ctx, w.newOutcome(batch, ending), to)
-}
-
-// blamesAnEvent reports whether err calls for finding the event at fault, or
-// the one for which there is no room in the dead-letter queue.
-func (w *worker) blamesAnEvent(err error, ending func() error) bool {
-	if errors.Is(err, dlq.ErrFull) {
-		return true
-	}
-	_, fromHandler := failedAt(err)
-	return fromHandler && blamesEvent(w.meaning(err, ending))
-}
-
-// applyTogether applies a whole batch in one transaction.
-func (w *worker) applyTogether(ctx context.Context, o *outcome, to uint64) error {
-	batch, opened := o.batch, w.config.Now()
-	return w.transact(ctx, o, func(tx Tx) error {
-		if err := o.findParked(ctx, tx.DeadLetters()); err != nil {
-			return err
-		}
-		for i := range batch {
-			parked, err := o.isParked(i)
-			if err != nil {
-				return err
-			}
-			if parked {
-				if err := o.wait(ctx, tx.DeadLetters(), i); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := w.apply(ctx, tx, batch[i]); err != nil {
-				return &handlerError{position: batch[i].Position, err: err}
-			}
-			o.applied++
-			if i+1 < len(batch) && w.config.Now().Sub(opened) >= w.config.BatchTime {
-				to = batch[i].Position
-				break
-			}
-		}
-		o.to = to
-		return nil
-	})
 }
 
 // applyEach applies a batch event by event. What an error means is decided for
@@ -250,6 +208,9 @@ func (w *worker) applyAlone(ctx context.Context, tx Tx, e event.Event) error {
 }
 
 func (w *worker) apply(ctx context.Context, tx Tx, e event.Event) error {
+	if w.batcher != nil {
+		return w.applyBatch(ctx, tx, []event.Event{e})
+	}
 	return recovered(func() error { return w.projection.Apply(ctx, tx, e) })
 }
 

@@ -49,6 +49,59 @@ func BenchmarkReplay(b *testing.B) {
 	})
 }
 
+// BenchmarkBatches replays events through the runner into a handler for batches
+// that does nothing: what remains is the runner's own. The limit is a loop that
+// only reads.
+func BenchmarkBatches(b *testing.B) {
+	const events = 200_000
+	store := filled(b, events)
+	b.Run("limit", func(b *testing.B) {
+		for b.Loop() {
+			count := 0
+			for _, err := range store.ReadAll(b.Context(), eventstore.Query{}) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				count++
+			}
+			require.Equal(b, events, count)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
+	})
+	asItIs := func(_ context.Context, tx projection.Tx) (projection.Tx, error) { return tx, nil }
+	for name, replay := range map[string]func(count *int) projection.Projection{
+		"one by one, exactly once": func(count *int) projection.Projection {
+			d := projection.Declare[projection.Tx]("nothing", 1)
+			d.OnEvery(func(context.Context, projection.Tx, event.Event) error { *count++; return nil })
+			return d.Build(asItIs)
+		},
+		"exactly once": func(count *int) projection.Projection {
+			d := projection.Declare[projection.Tx]("nothing", 1)
+			d.OnBatch(func(_ context.Context, _ projection.Tx, events []event.Event) error {
+				*count += len(events)
+				return nil
+			})
+			return d.Build(asItIs)
+		},
+		"at least once": func(count *int) projection.Projection {
+			return projection.New("nothing", 1, projection.OnBatch(func(_ context.Context, events []event.Event) error { *count += len(events); return nil }))
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				count := 0
+				progress, err := memory.Open(b.Context(), memory.Config{})
+				require.NoError(b, err)
+				r, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{replay(&count)}, Progress: progress})
+				require.NoError(b, err)
+				require.NoError(b, r.RunUntilCaughtUp(b.Context()))
+				require.Equal(b, events, count)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
+		})
+	}
+}
+
 // filled returns a store with n events of ten streams.
 func filled(b *testing.B, n int) *memory.Store {
 	b.Helper()

@@ -23,7 +23,7 @@ func TestConformanceExactlyOnce(t *testing.T) {
 		t.Helper()
 		store := openMemory(t)
 		table := newRows(store)
-		return projectiontest.Harness{Store: store, Progress: table, NewLedger: table.newLedger}
+		return projectiontest.Harness{Store: store, Progress: table, NewLedger: table.newLedger, NewBatchLedger: table.newBatchLedger}
 	})
 }
 

@@ -38,13 +38,18 @@ func (e *StoppedError) Is(target error) bool { return target == ErrStopped }
 // Unwrap returns why.
 func (e *StoppedError) Unwrap() error { return e.Err }
 
-// handlerError says which event an error belongs to.
+// handlerError says which event an error belongs to, or which events, if it is
+// that of a whole batch.
 type handlerError struct {
 	position uint64
+	last     uint64 // of the batch; 0 for a single event
 	err      error
 }
 
 func (e *handlerError) Error() string {
+	if e.last > e.position {
+		return fmt.Sprintf("events at positions %d to %d: %v", e.position, e.last, e.err)
+	}
 	return fmt.Sprintf("event at position %d: %v", e.position, e.err)
 }
 func (e *handlerError) Unwrap() error { return e.err }

@@ -86,6 +86,29 @@ func (o *outcome) isParked(i int) (bool, error) {
 
 func (o *outcome) sequence(i int) (dlq.Sequence, error) { return o.worker.sequence(o.batch[i]) }
 
+// setAside queues the events of parked sequences behind their letters, and
+// returns the others.
+func (o *outcome) setAside(ctx context.Context, letters dlq.Store) ([]event.Event, error) {
+	if len(o.parked) == 0 {
+		return o.batch, nil
+	}
+	free := make([]event.Event, 0, len(o.batch))
+	for i, e := range o.batch {
+		parked, err := o.isParked(i)
+		if err != nil {
+			return nil, err
+		}
+		if !parked {
+			free = append(free, e)
+			continue
+		}
+		if err := o.wait(ctx, letters, i); err != nil {
+			return nil, err
+		}
+	}
+	return free, nil
+}
+
 // wait queues event i behind the letters of its sequence.
 func (o *outcome) wait(ctx context.Context, letters dlq.Store, i int) error {
 	s, err := o.sequence(i)

@@ -54,6 +54,37 @@ func (g Guarantee) String() string {
 	return "at least once"
 }
 
+// Batcher is implemented by projections that take whole batches of events, for
+// targets where writing many rows at once is much cheaper than one by one. A
+// runner calls ApplyBatch instead of Apply:
+//
+//  1. It is given the events of one batch, at least one and at most
+//     [Config.BatchSize], in the order of their positions and without those
+//     whose sequence is parked. The slice is the runner's: it must not be
+//     changed, nor kept when ApplyBatch has returned.
+//  2. All or nothing. With [ExactlyOnce], tx is the transaction that also moves
+//     the checkpoint, and an error rolls everything back. With [AtLeastOnce], tx
+//     is nil, and what had taken effect before the error stays.
+//  3. If the error is, or may be, the fault of an event, the same events come
+//     again one by one, each as a batch of one under a savepoint, so that only
+//     the one at fault is blamed. Any other error, such as a database that is
+//     down, pauses the projection, and the same events come again together.
+//  4. Batches are not stable: after a failure or a crash the same events may
+//     come cut into other batches, and with [AtLeastOnce] again though they
+//     took effect. A target outside of the store's database has to tell each
+//     event by its position, not a batch by its first.
+//  5. A call is not cut off by [Config.BatchTime], which bounds how long events
+//     are collected. One that takes longer keeps the transaction open for so
+//     long; a smaller BatchSize helps.
+//  6. A letter that is tried again comes as a batch of one.
+type Batcher interface {
+	// Batches reports whether the projection takes batches. It must not change;
+	// a runner asks once. If it is false, ApplyBatch is not called.
+	Batches() bool
+	// ApplyBatch applies events.
+	ApplyBatch(ctx context.Context, tx Tx, events []event.Event) error
+}
+
 // Preparer is implemented by projections that need something built before
 // their first event, such as tables. It must be safe to call when it is there.
 type Preparer interface {

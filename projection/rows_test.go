@@ -70,15 +70,41 @@ func (t *rowsTx) Commit(ctx context.Context) error {
 	return nil
 }
 
-// ledger is a projection that writes to rows, exactly once.
-type ledger struct {
-	name string
-	hook projectiontest.Hook
+// own returns the transaction over rows that a runner's is, or refuses it.
+func own(_ context.Context, tx projection.Tx) (*rowsTx, error) {
+	t, ok := projection.TxAs[*rowsTx](tx)
+	if !ok {
+		return nil, errors.New("not a transaction over rows")
+	}
+	return t, nil
 }
 
 func (r *rows) newLedger(_ projectiontest.T, name string, hook projectiontest.Hook) projectiontest.Ledger {
+	d := projection.Declare[*rowsTx](name, 1)
+	d.OnEvery(func(ctx context.Context, tx *rowsTx, e event.Event) error {
+		tx.write(name, e)
+		return hook(ctx, e)
+	})
+	return r.ledger(name, d)
+}
+
+func (r *rows) newBatchLedger(_ projectiontest.T, name string, hook projectiontest.BatchHook) projectiontest.Ledger {
+	d := projection.Declare[*rowsTx](name, 1)
+	d.OnBatch(func(ctx context.Context, tx *rowsTx, events []event.Event) error {
+		tx.write(name, events...)
+		return hook(ctx, events)
+	})
+	return r.ledger(name, d)
+}
+
+// ledger returns the ledger that d declares: it writes to rows, exactly once.
+func (r *rows) ledger(name string, d *projection.Declaration[*rowsTx]) projectiontest.Ledger {
+	d.OnReset(func(_ context.Context, tx *rowsTx) error {
+		delete(tx.pending, name)
+		return nil
+	})
 	return projectiontest.Ledger{
-		Projection: &ledger{name: name, hook: hook},
+		Projection: d.Build(own),
 		Positions: func(context.Context) ([]uint64, error) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -87,25 +113,8 @@ func (r *rows) newLedger(_ projectiontest.T, name string, hook projectiontest.Ho
 	}
 }
 
-func (l *ledger) Name() string                    { return l.name }
-func (l *ledger) Version() int                    { return 1 }
-func (l *ledger) EventTypes() []string            { return nil }
-func (l *ledger) Guarantee() projection.Guarantee { return projection.ExactlyOnce }
-
-func (l *ledger) Apply(ctx context.Context, tx projection.Tx, e event.Event) error {
-	t, ok := projection.TxAs[*rowsTx](tx)
-	if !ok {
-		return errors.New("not a transaction over rows")
+func (t *rowsTx) write(name string, events ...event.Event) {
+	for _, e := range events {
+		t.pending[name] = append(t.pending[name], e.Position)
 	}
-	t.pending[l.name] = append(t.pending[l.name], e.Position)
-	return l.hook(ctx, e)
-}
-
-func (l *ledger) Reset(_ context.Context, tx projection.Tx) error {
-	t, ok := projection.TxAs[*rowsTx](tx)
-	if !ok {
-		return errors.New("not a transaction over rows")
-	}
-	delete(t.pending, l.name)
-	return nil
 }

@@ -21,7 +21,8 @@ import (
 //     effects. Any other is at least once. Each says which.
 //  3. Batches. If a batch fails it is rolled back and redone event by event,
 //     each under a savepoint, so that a failing handler leaves nothing behind
-//     and only the failing event is blamed.
+//     and only the failing event is blamed. So is that of a [Batcher], which
+//     is given a batch whole.
 //  4. The checkpoint moves over filtered ranges too, never moves back, and is
 //     saved when a run is cancelled.
 //  5. Errors by class. Infrastructure errors are retried for ever and pause

@@ -543,3 +543,32 @@ type onAcquire struct {
 }
 
 func (o *onAcquire) Leases() lease.Store { o.f(); return o.Progress.Leases() }
+
+// lateHead is a store whose head is a moment behind what another process has
+// seen of it, the first time that it is asked.
+type lateHead struct {
+	projection.Store
+
+	asked atomic.Int64
+}
+
+func (s *lateHead) Head(ctx context.Context) (uint64, error) {
+	head, err := s.Store.Head(ctx)
+	if s.asked.Add(1) == 2 { // the first is the bounded run's own
+		head--
+	}
+	return head, err
+}
+
+func TestTrapAHeadThatIsAMomentBehindIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemory(t)
+		note(t, store, "one")
+		c := projection.Config{Projections: []projection.Projection{projection.New("notes", 1, projection.On(onNoted))}}
+		require.NoError(t, newRunner(t, store, c).RunUntilCaughtUp(t.Context()))
+		late := &lateHead{Store: store}
+		require.NoError(t, newRunner(t, late, c).RunUntilCaughtUp(t.Context()), "its checkpoint is not ahead of the store")
+		require.GreaterOrEqual(t, late.asked.Load(), int64(2))
+	})
+}

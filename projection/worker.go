@@ -22,6 +22,7 @@ type worker struct {
 	events     eventstore.Store
 	progress   Progress
 	projection Projection
+	batcher    Batcher // the projection, if it takes batches
 	config     Config
 	key        checkpoint.Key
 	log        *zap.Logger
@@ -54,11 +55,15 @@ const idleRound = 5 * time.Second
 
 func newWorker(events eventstore.Store, config Config, p Projection) *worker {
 	key := keyOf(p)
-	return &worker{
+	w := &worker{
 		events: events, progress: config.Progress, projection: p, config: config, key: key,
 		log:   config.Logger.With(zap.String("projection", key.Projection), zap.Int("version", key.Version), zap.Int("lane", key.Lane)),
 		board: newBoard(p),
 	}
+	if b, ok := p.(Batcher); ok && b.Batches() {
+		w.batcher = b
+	}
+	return w
 }
 
 func keyOf(p Projection) checkpoint.Key {
@@ -101,10 +106,10 @@ func (w *worker) own(ctx context.Context, g goal) error {
 	}
 	owned, stop := w.keep(ctx)
 	defer stop()
-	if err := w.prepare(owned); err != nil {
-		return err
+	err := w.prepare(owned)
+	if err == nil {
+		err = w.follow(owned, g)
 	}
-	err := w.follow(owned, g)
 	if lost := context.Cause(owned); ctx.Err() == nil && lost != nil {
 		return lost
 	}
@@ -149,6 +154,26 @@ func (w *worker) follow(ctx context.Context, g goal) error {
 	}
 }
 
+// settling is how long a head may take to reach what another process has seen
+// of it. Heads are worked out by each process for itself, and where writers are
+// many one may be a moment behind the other.
+const settling = time.Second
+
+// headAt returns the head, which is expected to have come to position.
+func (w *worker) headAt(ctx context.Context, position uint64) (uint64, error) {
+	head, err := w.events.Head(ctx)
+	if err != nil || head >= position {
+		return head, err
+	}
+	brief, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	later, err := w.events.Wait(brief, position-1)
+	if brief.Err() != nil && ctx.Err() == nil {
+		return head, nil
+	}
+	return max(head, later), err
+}
+
 // load reads the checkpoint, refuses one of another store or of another past
 // of this one, and moves it to where it stands: from then on whoever owned it before cannot move it.
 func (w *worker) load(ctx context.Context) error {
@@ -156,7 +181,7 @@ func (w *worker) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load checkpoint: %w", err)
 	}
-	head, err := w.events.Head(ctx) // read after the checkpoint, so that it cannot be behind an honest one
+	head, err := w.headAt(ctx, c.Position)
 	if err != nil {
 		return fmt.Errorf("head: %w", err)
 	}

@@ -31,7 +31,7 @@ type UserActivity struct {
 func NewUserActivity(store *Store) *UserActivity {
 	a := &activities{store: store, listing: activityListing()}
 	return &UserActivity{
-		Projection:     NewProjection(audit.ActivityName, 1, OnEvent(a.apply), OnReset(a.listing.empty)),
+		Projection:     NewProjection(audit.ActivityName, 1, OnEvery(a.apply), OnReset(a.listing.empty)),
 		ActivityReader: audit.NewActivityReader(a),
 	}
 }

@@ -37,7 +37,7 @@ type AuditLog struct {
 func NewAuditLog(store *Store, config audit.Config) *AuditLog {
 	r := &records{store: store, config: config, listing: recordListing()}
 	return &AuditLog{
-		Projection: NewProjection(audit.LogName, 1, OnEvent(r.apply), OnReset(r.listing.empty)),
+		Projection: NewProjection(audit.LogName, 1, OnEvery(r.apply), OnReset(r.listing.empty)),
 		Reader:     audit.NewReader(r),
 	}
 }

@@ -52,7 +52,7 @@ func TestProjectionIsBuiltAndRebuilt(t *testing.T) {
 	add(t, store, 5)
 	seen, resets := 0, 0
 	p := titles(
-		sqlite.OnEvent(func(context.Context, *sql.Tx, event.Event) error { seen++; return nil }, "Created", "Other"),
+		sqlite.OnEvery(func(context.Context, *sql.Tx, event.Event) error { seen++; return nil }, "Created", "Other"),
 		sqlite.OnReset(func(context.Context, *sql.Tx) error { resets++; return nil }),
 		sqlite.Codec(event.JSON{}),
 	)
@@ -118,8 +118,11 @@ func TestProjectionDefinitions(t *testing.T) {
 	for name, parts := range map[string][]sqlite.Part{
 		"no handler":           {},
 		"nil handler":          {sqlite.On[created](nil)},
-		"nil plain handler":    {sqlite.OnEvent(nil)},
+		"nil plain handler":    {sqlite.OnEvery(nil)},
+		"nil batch handler":    {sqlite.OnBatch(nil)},
+		"nil part":             {ok, nil},
 		"two handlers":         {ok, ok},
+		"single and batch":     {ok, sqlite.OnBatch(func(context.Context, *sql.Tx, []event.Event) error { return nil })},
 		"table named twice":    {ok, sqlite.Table("a", "n"), sqlite.Table("A", "n")},
 		"the store's table":    {ok, sqlite.Table("Events", "n")},
 		"SQLite's table":       {ok, sqlite.Table("sqlite_x", "n")},
@@ -137,7 +140,7 @@ func TestProjectionDefinitions(t *testing.T) {
 	require.ErrorIs(t, p.CanReset(), event.ErrDefinition, "it would stay as it is")
 	require.NoError(t, titles().CanReset())
 
-	every := sqlite.OnEvent(func(context.Context, *sql.Tx, event.Event) error { return nil })
+	every := sqlite.OnEvery(func(context.Context, *sql.Tx, event.Event) error { return nil })
 	assert.Nil(t, sqlite.NewProjection("p", 1, ok, every).EventTypes())
 	assert.Nil(t, sqlite.NewProjection("p", 1, ok, ok).EventTypes())
 }
@@ -170,4 +173,35 @@ func TestTableThatCannotBeCreated(t *testing.T) {
 	require.ErrorContains(t, p.Prepare(t.Context(), tx), "create table t")
 	require.ErrorContains(t, p.Reset(t.Context(), tx), "create table t")
 	require.NoError(t, tx.Rollback(t.Context()))
+}
+
+func TestProjectionOfWholeBatches(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	add(t, store, 5)
+	var sizes []int
+	p := sqlite.NewProjection("titles", 1,
+		sqlite.OnReset(func(ctx context.Context, tx *sql.Tx) error {
+			var n int
+			err := tx.QueryRowContext(ctx, "SELECT count(*) FROM titles").Scan(&n)
+			assert.Zero(t, n, "the table is empty by now, whatever the order of the parts")
+			return err
+		}),
+		sqlite.Table("titles", "id BLOB PRIMARY KEY, type TEXT NOT NULL"),
+		sqlite.OnBatch(func(ctx context.Context, tx *sql.Tx, events []event.Event) error {
+			sizes = append(sizes, len(events))
+			for _, e := range events {
+				if _, err := tx.ExecContext(ctx, "INSERT INTO titles VALUES (?, ?)", e.ID[:], e.Type); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, "Created"),
+	)
+	assert.Equal(t, []string{"Created"}, p.EventTypes())
+	runner := newRunner(t, store, p)
+	require.NoError(t, runner.RunUntilCaughtUp(t.Context()))
+	require.NoError(t, runner.Rebuild(t.Context(), "titles"))
+	assert.Equal(t, 5, count(t, store, "SELECT count(*) FROM titles"))
+	assert.Equal(t, []int{5, 5}, sizes)
 }

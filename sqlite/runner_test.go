@@ -24,6 +24,9 @@ func TestConformanceRunnerExactlyOnce(t *testing.T) {
 			NewLedger: func(_ projectiontest.T, name string, hook projectiontest.Hook) projectiontest.Ledger {
 				return newLedger(store, name, hook)
 			},
+			NewBatchLedger: func(_ projectiontest.T, name string, hook projectiontest.BatchHook) projectiontest.Ledger {
+				return newBatchLedger(store, name, hook)
+			},
 		}
 	})
 }
@@ -38,18 +41,36 @@ func TestConformanceRunnerAtLeastOnce(t *testing.T) {
 
 // newLedger writes each event down in a table of the store's file.
 func newLedger(store *sqlite.Store, name string, hook projectiontest.Hook) projectiontest.Ledger {
+	return ledgerOf(store, name, sqlite.OnEvery(func(ctx context.Context, tx *sql.Tx, e event.Event) error {
+		if err := writeLine(ctx, tx, name, e); err != nil {
+			return err
+		}
+		return hook(ctx, e)
+	}))
+}
+
+// newBatchLedger writes the events of a batch down together.
+func newBatchLedger(store *sqlite.Store, name string, hook projectiontest.BatchHook) projectiontest.Ledger {
+	return ledgerOf(store, name, sqlite.OnBatch(func(ctx context.Context, tx *sql.Tx, events []event.Event) error {
+		for _, e := range events {
+			if err := writeLine(ctx, tx, name, e); err != nil {
+				return err
+			}
+		}
+		return hook(ctx, events)
+	}))
+}
+
+func ledgerOf(store *sqlite.Store, name string, handler sqlite.Part) projectiontest.Ledger {
 	return projectiontest.Ledger{
-		Projection: sqlite.NewProjection(name, 1,
-			sqlite.Table(name, "line INTEGER PRIMARY KEY, position INTEGER NOT NULL"),
-			sqlite.OnEvent(func(ctx context.Context, tx *sql.Tx, e event.Event) error {
-				if _, err := tx.ExecContext(ctx, "INSERT INTO "+name+" (position) VALUES (?)", e.Position); err != nil {
-					return err
-				}
-				return hook(ctx, e)
-			}),
-		),
-		Positions: func(ctx context.Context) ([]uint64, error) { return linesOf(ctx, store.DB(), name) },
+		Projection: sqlite.NewProjection(name, 1, sqlite.Table(name, "line INTEGER PRIMARY KEY, position INTEGER NOT NULL"), handler),
+		Positions:  func(ctx context.Context) ([]uint64, error) { return linesOf(ctx, store.DB(), name) },
 	}
+}
+
+func writeLine(ctx context.Context, tx *sql.Tx, name string, e event.Event) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO "+name+" (position) VALUES (?)", e.Position)
+	return err
 }
 
 // linesOf reads a ledger; before its projection has run there is no table.
@@ -86,7 +107,7 @@ func TestATableThatWasChangedNeedsAReset(t *testing.T) {
 	seed(t, store, 1)
 	titles := func(columns string) *projection.Runner {
 		r, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{
-			sqlite.NewProjection("titles", 1, sqlite.Table("titles", columns), sqlite.OnEvent(func(ctx context.Context, tx *sql.Tx, e event.Event) error {
+			sqlite.NewProjection("titles", 1, sqlite.Table("titles", columns), sqlite.OnEvery(func(ctx context.Context, tx *sql.Tx, e event.Event) error {
 				_, err := tx.ExecContext(ctx, "INSERT INTO titles (id) VALUES (?)", e.AggregateID[:])
 				return err
 			})),

@@ -1,8 +1,6 @@
 package sqlite_test
 
 import (
-	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/lease/leasetest"
 	"github.com/evident-go/evident/projection"
+	"github.com/evident-go/evident/projection/projectiontest"
 	"github.com/evident-go/evident/sqlite"
 )
 
@@ -48,7 +47,7 @@ func TestConformanceCheckpoints(t *testing.T) {
 	checkpointtest.Run(t, func(t *testing.T) checkpointtest.Harness {
 		t.Helper()
 		store := newStore(t)
-		return checkpointtest.Harness{Store: store.Checkpoints(), InTx: inTx(store, projection.Tx.Checkpoints)}
+		return checkpointtest.Harness{Store: store.Checkpoints(), InTx: projectiontest.InTx(store, projection.Tx.Checkpoints)}
 	})
 }
 
@@ -57,22 +56,8 @@ func TestConformanceDeadLetters(t *testing.T) {
 	dlqtest.Run(t, func(t *testing.T) dlqtest.Harness {
 		t.Helper()
 		store := newStore(t)
-		return dlqtest.Harness{Store: store.DeadLetters(), InTx: inTx(store, projection.Tx.DeadLetters)}
+		return dlqtest.Harness{Store: store.DeadLetters(), InTx: projectiontest.InTx(store, projection.Tx.DeadLetters)}
 	})
-}
-
-// inTx runs functions in transactions of a store, with a port bound to each.
-func inTx[P any](store *sqlite.Store, bind func(projection.Tx) P) func(context.Context, func(context.Context, P) error) error {
-	return func(ctx context.Context, f func(context.Context, P) error) error {
-		tx, err := store.Begin(ctx)
-		if err != nil {
-			return err
-		}
-		if err := f(ctx, bind(tx)); err != nil {
-			return errors.Join(err, tx.Rollback(ctx))
-		}
-		return tx.Commit(ctx)
-	}
 }
 
 // leases is a lease store that can be opened anew.

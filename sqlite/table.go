@@ -24,7 +24,7 @@ import (
 // columns need a reset, or a new version of the projection and a table of
 // another name.
 func Table(name, columns string, then ...string) Part {
-	return func(p *Projection) { p.tables = append(p.tables, table{name: name, columns: columns, then: then}) }
+	return func(d *declaration) { d.tables = append(d.tables, table{name: name, columns: columns, then: then}) }
 }
 
 // table is a table that a projection owns.
@@ -41,24 +41,24 @@ func ownTables() []string {
 	}
 }
 
-// checkTables refuses names that need quoting or belong to somebody else, and
-// tables that are declared twice.
-func checkTables(projection string, tables []table) error {
+// declareTables refuses names that need quoting or belong to somebody else, and
+// tables that are declared twice; the others a reset creates anew.
+func (d *declaration) declareTables() {
 	seen := make(map[string]bool)
 	for _, name := range ownTables() {
 		seen[name] = true
 	}
-	for _, t := range tables {
+	for _, t := range d.tables {
 		lower := strings.ToLower(t.name) // as SQLite compares names
 		switch {
 		case !isIdentifier(t.name), strings.HasPrefix(lower, "sqlite_"):
-			return &event.DefinitionError{Subject: projection, Reason: fmt.Sprintf("table %q must be named by letters, digits and underscores, and not start with a digit or with sqlite_", t.name)}
+			d.Refuse(fmt.Sprintf("table %q must be named by letters, digits and underscores, and not start with a digit or with sqlite_", t.name))
 		case seen[lower]:
-			return &event.DefinitionError{Subject: projection, Reason: fmt.Sprintf("table %q is declared twice or is one of the store's own", t.name)}
+			d.Refuse(fmt.Sprintf("table %q is declared twice or is one of the store's own", t.name))
 		}
 		seen[lower] = true
+		d.OnReset(t.recreate)
 	}
-	return nil
 }
 
 func isIdentifier(name string) bool {

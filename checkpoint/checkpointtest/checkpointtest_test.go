@@ -15,6 +15,8 @@ import (
 	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/checkpoint/checkpointtest"
 	"github.com/evident-go/evident/memory"
+	"github.com/evident-go/evident/projection"
+	"github.com/evident-go/evident/projection/projectiontest"
 )
 
 func TestSuiteSaysWhatTheContractSays(t *testing.T) {
@@ -110,17 +112,7 @@ func open(wrap func(checkpoint.Store) checkpoint.Store) checkpointtest.Factory {
 		t.Cleanup(func() { assert.NoError(t, store.Close()) })
 		return checkpointtest.Harness{
 			Store: wrap(store.Checkpoints()),
-			InTx: func(ctx context.Context, f func(context.Context, checkpoint.Store) error) error {
-				tx, err := store.Begin(ctx)
-				if err != nil {
-					return err
-				}
-				defer func() { _ = tx.Rollback(ctx) }()
-				if err := f(ctx, wrap(tx.Checkpoints())); err != nil {
-					return err
-				}
-				return tx.Commit(ctx)
-			},
+			InTx:  projectiontest.InTx(store, func(tx projection.Tx) checkpoint.Store { return wrap(tx.Checkpoints()) }),
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/dlq/dlqtest"
 	"github.com/evident-go/evident/memory"
+	"github.com/evident-go/evident/projection"
+	"github.com/evident-go/evident/projection/projectiontest"
 )
 
 func TestSuiteSaysWhatTheContractSays(t *testing.T) {
@@ -93,17 +95,7 @@ func open(wrap func(dlq.Store) dlq.Store) dlqtest.Factory {
 		t.Cleanup(func() { assert.NoError(t, store.Close()) })
 		return dlqtest.Harness{
 			Store: wrap(store.DeadLetters()),
-			InTx: func(ctx context.Context, f func(context.Context, dlq.Store) error) error {
-				tx, err := store.Begin(ctx)
-				if err != nil {
-					return err
-				}
-				defer func() { _ = tx.Rollback(ctx) }()
-				if err := f(ctx, wrap(tx.DeadLetters())); err != nil {
-					return err
-				}
-				return tx.Commit(ctx)
-			},
+			InTx:  projectiontest.InTx(store, func(tx projection.Tx) dlq.Store { return wrap(tx.DeadLetters()) }),
 		}
 	}
 }

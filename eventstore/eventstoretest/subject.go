@@ -22,6 +22,7 @@ type subject struct {
 	tenant event.TenantID          // of the streams that the clause makes
 	bound  bool                    // whether the store takes no other tenant
 	other  func() eventstore.Store // the same data, opened once more
+	held   func(ctx context.Context, store eventstore.Store, appends ...eventstore.Append) (Held, error)
 
 	patience time.Duration // for what has to happen by itself
 }
@@ -29,7 +30,7 @@ type subject struct {
 func (s *suite) subject(t *testing.T, open Factory) subject {
 	t.Helper()
 	store := open(t)
-	sub := subject{Store: store, tenant: s.tenant, bound: s.tenant != "", other: func() eventstore.Store { return store }, patience: s.patience}
+	sub := subject{Store: store, tenant: s.tenant, bound: s.tenant != "", other: func() eventstore.Store { return store }, held: s.held, patience: s.patience}
 	if sub.tenant == "" {
 		sub.tenant = event.TenantID("tenant-" + event.NewID().String())
 	}

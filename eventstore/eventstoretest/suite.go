@@ -1,6 +1,7 @@
 package eventstoretest
 
 import (
+	"context"
 	"maps"
 	"testing"
 	"time"
@@ -59,11 +60,12 @@ type suite struct {
 	patience time.Duration
 	tenant   event.TenantID
 	second   func(t *testing.T, store eventstore.Store) eventstore.Store
+	held     func(ctx context.Context, store eventstore.Store, appends ...eventstore.Append) (Held, error)
 	declined map[string]string
 }
 
 func newSuite(options ...Option) *suite {
-	s := &suite{declined: make(map[string]string), patience: 30 * time.Second}
+	s := &suite{declined: make(map[string]string), patience: 30 * time.Second, held: openLate}
 	for _, option := range options {
 		option(s)
 	}
@@ -105,7 +107,7 @@ func promises() []promise {
 		{Words: "2 Expected version", Clauses: expectations()},
 		{Words: "3 Contiguous versions", Clauses: contiguous()},
 		{Words: "4 Honest", Clauses: honest()},
-		{Words: "5 Stable prefix", Clauses: stablePrefix()},
+		{Words: "5 Stable prefix", Clauses: append(stablePrefix(), heldOpen()...)},
 		{Words: "6 Stream order inside the log", Clauses: streamOrder()},
 		{Words: "7 Round trip", Clauses: roundTrip()},
 		{Words: "8 Identifiers", Clauses: identifiers()},

@@ -23,17 +23,28 @@ const steps = 200
 // of its aggregate, and once where that is promised.
 func model() clause {
 	return clause{Name: "random appends, failures, crashes and redrives against a model", Check: func(t T, h Harness) {
-		m := &machine{t: t, h: h, random: rand.New(rand.NewPCG(1, 2)), sick: make(map[uint64]bool)}
-		m.ledger = h.NewLedger(t, "ledger", m.hook)
-		for range 6 {
-			m.ids = append(m.ids, uuid.New())
-		}
-		for range steps {
-			m.step()
-		}
-		m.recover()
-		m.check()
+		play(t, h, func(hook Hook) Ledger { return h.NewLedger(t, "ledger", hook) })
 	}}
+}
+
+// modelOfBatches is the same for a projection that takes whole batches.
+func modelOfBatches() clause {
+	return clause{Name: "the same with a handler for batches", Check: func(t T, h Harness) {
+		play(t, h, func(hook Hook) Ledger { return h.NewBatchLedger(t, "ledger", eachOf(hook)) })
+	}}
+}
+
+func play(t T, h Harness, newLedger func(hook Hook) Ledger) {
+	m := &machine{t: t, h: h, random: rand.New(rand.NewPCG(1, 2)), sick: make(map[uint64]bool)}
+	m.ledger = newLedger(m.hook)
+	for range 6 {
+		m.ids = append(m.ids, uuid.New())
+	}
+	for range steps {
+		m.step()
+	}
+	m.recover()
+	m.check()
 }
 
 type machine struct {

@@ -31,20 +31,9 @@ type Harness struct {
 	// applies, in the store's own database and exactly once. Nil means that
 	// the store has no such projections: a ledger outside of it is used.
 	NewLedger func(t T, name string, hook Hook) Ledger
-}
-
-// Hook is called for each event after a ledger has written it down. Its error
-// is the handler's.
-type Hook func(ctx context.Context, e event.Event) error
-
-// Ledger is a projection that writes down the position of each event that it
-// applies.
-type Ledger struct {
-	// Projection is what the runner runs.
-	Projection projection.Projection
-	// Positions returns what was written down, in order, repeated if an event
-	// was applied twice.
-	Positions func(ctx context.Context) ([]uint64, error)
+	// NewBatchLedger is NewLedger for a projection that takes whole batches. Nil
+	// means the same.
+	NewBatchLedger func(t T, name string, hook BatchHook) Ledger
 }
 
 // Run holds the runner to each of its promises on the stores that open returns.
@@ -55,6 +44,9 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		h := open(t)
 		if h.NewLedger == nil {
 			h.NewLedger = newExternalLedger
+		}
+		if h.NewBatchLedger == nil {
+			h.NewBatchLedger = newExternalBatchLedger
 		}
 		return h
 	})
@@ -69,7 +61,7 @@ func promises() []promise {
 	return []promise{
 		{Words: "1 One loop for catch-up and live", Clauses: oneLoop()},
 		{Words: "2 Exactly once where it can be", Clauses: exactlyOnce()},
-		{Words: "3 Batches", Clauses: batches()},
+		{Words: "3 Batches", Clauses: append(batches(), wholeBatches()...)},
 		{Words: "4 The checkpoint moves over filtered ranges too", Clauses: checkpoints()},
 		{Words: "5 Errors by class", Clauses: errorClasses()},
 		{Words: "6 Sequenced dead letters", Clauses: sequencedLetters()},
@@ -78,7 +70,7 @@ func promises() []promise {
 		{Words: "9 Read your own writes", Clauses: readYourWrites()},
 		{Words: "10 Shutdown", Clauses: shutdown()},
 		{Words: "11 Events of types that no handler wants are passed over", Clauses: unwanted()},
-		{Words: "12 Projections are independent", Clauses: append(independent(), model())},
+		{Words: "12 Projections are independent", Clauses: append(independent(), model(), modelOfBatches())},
 	}
 }
 
@@ -95,38 +87,6 @@ type unwantedEvent struct{}
 
 // EventType implements [event.Payload].
 func (unwantedEvent) EventType() string { return "Unwanted" }
-
-// newExternalLedger is a ledger in memory, whatever the store: at least once.
-func newExternalLedger(_ T, name string, hook Hook) Ledger {
-	var (
-		mu        sync.Mutex
-		positions []uint64
-	)
-	p := projection.New(name, 1,
-		projection.OnEvery(func(ctx context.Context, e event.Event) error {
-			if err := hook(ctx, e); err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			positions = append(positions, e.Position)
-			return nil
-		}),
-		projection.OnReset(func(context.Context) error {
-			mu.Lock()
-			defer mu.Unlock()
-			positions = nil
-			return nil
-		}),
-	)
-	return Ledger{Projection: p, Positions: func(context.Context) ([]uint64, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(positions), nil
-	}}
-}
-
-func noHook(context.Context, event.Event) error { return nil }
 
 // quick is a configuration that does not make a test wait.
 func quick(projections ...projection.Projection) projection.Config {
@@ -182,13 +142,6 @@ func start(t T, r *projection.Runner) (stop func() error) {
 		cancel()
 		return <-done
 	})
-}
-
-// positions returns what a ledger has written down.
-func (l Ledger) positions(t T) []uint64 {
-	positions, err := l.Positions(t.Context())
-	require.NoError(t, err)
-	return positions
 }
 
 // stored returns the positions of all events in the store.
