@@ -1,12 +1,13 @@
 # What a developer of evident types. `make` alone explains itself.
-# Needed: Go, git and make; for the race detector a C compiler as well.
+# Needed: Go, git and make; for the race detector a C compiler as well. The tests
+# of PostgreSQL need its server programs, which `make postgres` installs.
 
 GO     ?= go
 TOOL   := $(GO) tool -modfile=internal/tools/go.mod
 REPORT := $(GO) run ./internal/report/cmd
 
 # The core rooms: what `make cover` measures.
-CORE := event eventstore checkpoint dlq lease aggregate projection audit memory sqlite
+CORE := event eventstore checkpoint dlq lease aggregate projection audit memory sqlite postgres
 
 ##@ Variables: make test PKG=./sqlite/... TESTFLAGS=-run=Append
 
@@ -23,11 +24,13 @@ COUNT ?= 50
 #: test-stress: which tests, as go test -run takes them
 STRESS ?= Conformance
 #: test-stress: where they are
-STRESSPKG ?= ./memory ./sqlite ./projection
+STRESSPKG ?= ./memory ./sqlite ./postgres ./projection
+#: test-chaos: how long the writers write
+CHAOS ?= 60s
 #: bench: which benchmarks, as go test -bench takes them
 BENCH ?= .
 #: bench: where they are
-BENCHPKG ?= ./aggregate/... ./sqlite/... ./eventstore/... ./projection/...
+BENCHPKG ?= ./aggregate/... ./sqlite/... ./postgres/... ./eventstore/... ./projection/...
 #: bench: how long each runs, or with an x how often: 100x
 BENCHTIME ?= 1s
 #: bench: runs of each; the medians are compared
@@ -38,13 +41,14 @@ PERCENT ?= 90
 ROOM ?= eventstore
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-stress examples update-golden docs lint fmt tidy bench cover mutate ci
+.PHONY: help test test-stress test-chaos examples update-golden cover bench bench-postgres bench-postgres-large mutate \
+	lint fmt tidy docs ci postgres
 
 ##@ Help
 
 help: ## Show this text
 	@awk 'BEGIN { FS = ":.*## " } \
-		/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 } \
+		/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^#: / { about = substr($$0, 4) } \
 		/^[A-Z]+ \?=/ && about { name = $$0; sub(/ .*/, "", name); sub(/^[A-Z]+ \?= ?/, ""); \
@@ -52,27 +56,65 @@ help: ## Show this text
 
 ##@ Tests
 
-test: compiler ## Run every test with the race detector, in random order; a skipped test fails
+test: compiler postgres ## Run every test with the race detector, in random order; a skipped test fails
 	@$(REPORT) test $(RACE) -shuffle=on $(TESTFLAGS) $(PKG)
 
-test-stress: compiler ## Run the conformance suites COUNT times in a row with the race detector
+test-stress: compiler postgres ## Run the conformance suites COUNT times in a row with the race detector
 	@$(REPORT) test $(RACE) -shuffle=on -count=$(COUNT) -timeout=120m -run='$(STRESS)' $(TESTFLAGS) $(STRESSPKG)
 
-examples: ## Run every example and compare what it prints with its golden output
+test-chaos: compiler postgres ## Kill backends, crash the server and cut connections for CHAOS while writers write; look for what is lost
+	EVIDENT_CHAOS=$(CHAOS) $(GO) test $(RACE) -v -count=1 -timeout=60m -run='Chaos' $(TESTFLAGS) ./postgres
+
+examples: postgres ## Run every example and compare what it prints with its golden output
 	$(GO) test -count=1 ./examples/...
 
-update-golden: ## Write the golden files anew; read the difference before you commit it
+update-golden: postgres ## Write the golden files anew; read the difference before you commit it
 	EVIDENT_UPDATE_GOLDEN=1 $(GO) test -count=1 $(PKG)
 
-cover: ## Show how much of each core room is covered; less than PERCENT fails
+cover: postgres ## Show how much of each core room is covered; less than PERCENT fails
 	$(GO) test -coverprofile=coverage.out -coverpkg=$(subst $(space),$(comma),$(CORE:%=./%/...)) $(CORE:%=./%/...)
 	@$(REPORT) cover coverage.out $(PERCENT) $(CORE)
 
-bench: ## Run the benchmarks and show how near each comes to the limit beside it
-	@$(REPORT) bench -run='^$$' -bench='$(BENCH)' -benchmem -benchtime=$(BENCHTIME) -count=$(BENCHRUNS) -timeout=60m $(BENCHPKG)
+# Benchmarks named Large fill a database for many minutes. They run when they are
+# asked for, and EVIDENT_LARGE says so to those who run go test themselves.
+BENCHMARK = $(REPORT) bench -run='^$$' -benchmem
+
+bench: postgres ## Run the benchmarks and show how near each comes to the limit beside it
+	@$(BENCHMARK) -bench='$(BENCH)' -skip=Large -benchtime=$(BENCHTIME) -count=$(BENCHRUNS) -timeout=60m $(BENCHPKG)
+
+bench-postgres: postgres ## Run PostgreSQL's benchmarks beside their limits, and compare the medians of 5 runs
+	@$(BENCHMARK) -bench='$(BENCH)' -skip=Large -benchtime=$(BENCHTIME) -count=$(BENCHRUNS) -timeout=120m ./postgres/...
+
+bench-postgres: BENCHRUNS = 5
+
+bench-postgres-large: postgres ## Run those with millions of stored events, once each
+	@EVIDENT_LARGE=1 $(BENCHMARK) -bench=Large -benchtime=1x -timeout=180m ./postgres/...
 
 mutate: ## Invert conditions in ROOM and list those that no test notices (advisory, slow)
 	-$(GO) run github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0 unleash --workers=1 --timeout-coefficient=20 ./$(ROOM)
+
+# Nothing to do where a server is named, or the programs are where the tests look
+# for them. Debian's package would make a cluster and start a server on it; the
+# file that tells it not to is needed only while it is installed.
+LOOKUP = $(GO) run ./internal/pgtest/cmd
+SUDO = $(if $(filter-out 0,$(shell id -u)),sudo)
+CLUSTERS = /etc/postgresql-common/createcluster.d
+
+postgres: ## Install PostgreSQL's server programs if they are missing (apt-get or brew)
+	@if [ -n "$$EVIDENT_POSTGRES_URL" ] || $(LOOKUP) >/dev/null; then exit 0; fi; \
+	if command -v apt-get >/dev/null; then \
+		echo 'Installing PostgreSQL with apt-get.'; set -e; \
+		$(SUDO) mkdir -p $(CLUSTERS); \
+		$(SUDO) sh -c 'echo create_main_cluster = off >$(CLUSTERS)/evident.conf'; \
+		trap '$(SUDO) rm -f $(CLUSTERS)/evident.conf' EXIT; \
+		$(SUDO) apt-get update; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends postgresql; \
+	elif command -v brew >/dev/null; then \
+		echo 'Installing PostgreSQL with brew.'; brew install postgresql@17; \
+	else \
+		echo "There is neither apt-get nor brew. Install PostgreSQL's server programs (initdb, postgres), or set EVIDENT_POSTGRES_URL."; exit 1; \
+	fi; \
+	$(LOOKUP)
 
 ##@ Code and documentation
 
