@@ -84,6 +84,12 @@ func House() []Room {
 			Libraries: []string{uuid, sqlite},
 			Why:       "one room per technology: adapters do not know each other",
 		},
+		{
+			Name: "postgres", Floor: 5,
+			Below:     core(),
+			Libraries: []string{uuid, pgx, backoff},
+			Why:       "one room per technology: adapters do not know each other",
+		},
 	}
 }
 
@@ -95,6 +101,7 @@ const (
 	zap         = "go.uber.org/zap"
 	progressbar = "github.com/schollz/progressbar/v3"
 	sqlite      = "modernc.org/sqlite"
+	pgx         = "github.com/jackc/pgx/v5"
 )
 
 func core() []string {
@@ -118,15 +125,17 @@ func Bans() []Ban {
 	return []Ban{
 		{
 			Path: "database/sql", Except: []string{"sqlite"},
-			Why: "only adapters know a database",
+			// pgx knows the interfaces by which values of database/sql scan themselves.
+			Through: []string{pgx},
+			Why:     "only adapters know a database",
 		},
 		{
 			Path: "modernc.org/sqlite/", Except: []string{"sqlite"},
 			Why: "a user of another store must not build this driver",
 		},
 		{
-			Path: "github.com/jackc/pgx/",
-			Why:  "a user of another store must not build this driver",
+			Path: "github.com/jackc/pgx/", Except: []string{"postgres"},
+			Why: "a user of another store must not build this driver",
 		},
 		{
 			Path: "github.com/nats-io/",

@@ -1,0 +1,307 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
+)
+
+const (
+	// importEvents and importBytes bound what an import holds in memory and
+	// stores in one transaction.
+	importEvents = 5000
+	importBytes  = 16 << 20
+)
+
+// Import stores events of another store, many times faster than Append, and
+// returns how many it has stored. Ids, versions and times are kept; positions
+// are new, in the order given. Each event must have its version, and the
+// events of a stream must continue it without a hole; those of a stream come in
+// the order of their versions. A recorded-at time that is not set is now.
+//
+// Some thousand events at a time are stored as a whole, so that an error or a
+// crash leaves a part of the import. It may be run again: what is stored
+// already, at the same place, is passed over. Appends may go on meanwhile.
+//
+// Errors are those of Append; an event that does not continue its stream is a
+// [*eventstore.ConflictError].
+func (s *Store) Import(ctx context.Context, events iter.Seq2[event.Event, error]) (stored int, err error) {
+	load := &load{store: s}
+	for e, err := range events {
+		if err != nil {
+			return load.stored, fmt.Errorf("import: %w", err)
+		}
+		if err := load.add(ctx, e); err != nil {
+			return load.stored, err
+		}
+	}
+	return load.stored, load.flush(ctx)
+}
+
+// load gathers the events of one transaction of an import.
+type load struct {
+	store  *Store
+	rows   []loadRow
+	bytes  int
+	stored int
+}
+
+// loadRow is an event with its metadata encoded.
+type loadRow struct {
+	event    event.Event
+	metadata []byte
+}
+
+// add takes an event in, and stores what is there when it is enough.
+func (l *load) add(ctx context.Context, e event.Event) error {
+	metadata, err := l.check(&e)
+	if err != nil {
+		return fmt.Errorf("import event %s: %w", e.ID, err)
+	}
+	l.rows = append(l.rows, loadRow{event: e, metadata: metadata})
+	if l.bytes += len(e.Data) + len(metadata); len(l.rows) < importEvents && l.bytes < importBytes {
+		return nil
+	}
+	return l.flush(ctx)
+}
+
+// check refuses what Append would refuse.
+func (l *load) check(e *event.Event) ([]byte, error) {
+	if e.AggregateVersion == 0 {
+		return nil, &event.InvalidError{Field: "aggregate_version", Value: "0", Reason: "must be set: an import keeps versions"}
+	}
+	one := eventstore.Append{Stream: eventstore.StreamOf(*e), Expected: eventstore.Exact(e.AggregateVersion - 1), Events: []event.Event{*e}}
+	if err := eventstore.CheckAppends(l.store.config.Limits, []eventstore.Append{one}); err != nil {
+		return nil, err
+	}
+	return event.EncodeMetadata(e.Metadata)
+}
+
+// flush stores what was gathered in one transaction.
+func (l *load) flush(ctx context.Context) error {
+	if len(l.rows) == 0 {
+		return nil
+	}
+	err := l.transact(ctx)
+	for n := 1; n < attempts && isPassing(err) && ctx.Err() == nil; n++ { // to store it again is safe
+		err = l.transact(ctx)
+	}
+	if err != nil {
+		return l.store.failure("import", err)
+	}
+	l.rows, l.bytes = l.rows[:0], 0
+	l.store.watcher.stored()
+	return nil
+}
+
+func (l *load) transact(ctx context.Context) error {
+	t, err := l.store.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = t.Rollback(ctx) }() // after Commit it does nothing
+	rows, err := l.missing(ctx, t.base)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	if err := l.requireContinuous(ctx, t.base, rows); err != nil {
+		return err
+	}
+	if err := l.copy(ctx, t, rows); err != nil {
+		return err
+	}
+	if err := t.Commit(ctx); err != nil {
+		return err
+	}
+	l.stored += len(rows)
+	return nil
+}
+
+// missing returns the events that are not stored yet. One that is stored at
+// another place is a [*eventstore.DuplicateEventError].
+func (l *load) missing(ctx context.Context, tx pgx.Tx) ([]loadRow, error) {
+	ids := make([]uuid.UUID, len(l.rows))
+	for i := range l.rows {
+		ids[i] = l.rows[i].event.ID
+	}
+	if twice := repeated(ids); twice >= 0 {
+		return nil, &eventstore.DuplicateEventError{EventID: ids[twice], Stream: eventstore.StreamOf(l.rows[twice].event)}
+	}
+	places, err := l.store.places(ctx, tx, ids)
+	if err != nil || len(places) == 0 {
+		return l.rows, err
+	}
+	rows := make([]loadRow, 0, len(l.rows)-len(places))
+	for _, row := range l.rows {
+		p, stored := places[row.event.ID]
+		if stored && (p.stream != eventstore.StreamOf(row.event) || p.version != row.event.AggregateVersion) {
+			return nil, &eventstore.DuplicateEventError{EventID: row.event.ID, Stream: eventstore.StreamOf(row.event)}
+		}
+		if !stored {
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}
+
+// repeated returns where an id occurs for the second time, -1 if none does.
+func repeated(ids []uuid.UUID) int {
+	seen := make(map[uuid.UUID]struct{}, len(ids))
+	for i, id := range ids {
+		if _, twice := seen[id]; twice {
+			return i
+		}
+		seen[id] = struct{}{}
+	}
+	return -1
+}
+
+// requireContinuous refuses events that leave a hole in their stream, or fill
+// a place that is taken. Versions only grow, so what holds now is not undone by
+// a writer who comes in between: he and we cannot both have a version.
+func (l *load) requireContinuous(ctx context.Context, tx pgx.Tx, rows []loadRow) error {
+	last, err := l.versions(ctx, tx, rows)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		e := &rows[i].event
+		stream := eventstore.StreamOf(*e)
+		if e.AggregateVersion != last[stream]+1 {
+			return &eventstore.ConflictError{Stream: stream, Expected: eventstore.Exact(e.AggregateVersion - 1), Actual: last[stream]}
+		}
+		last[stream]++
+	}
+	return nil
+}
+
+// versions returns the last versions of all streams that rows belong to.
+func (l *load) versions(ctx context.Context, tx pgx.Tx, rows []loadRow) (map[eventstore.Stream]uint64, error) {
+	last := make(map[eventstore.Stream]uint64)
+	var ids []uuid.UUID
+	var kinds, tenants []string
+	for i := range rows {
+		stream := eventstore.StreamOf(rows[i].event)
+		if _, seen := last[stream]; seen {
+			continue
+		}
+		last[stream] = 0
+		ids, kinds, tenants = append(ids, stream.AggregateID), append(kinds, stream.AggregateType), append(tenants, string(stream.TenantID))
+	}
+	found, err := tx.Query(ctx, l.store.schema.sql(`
+		SELECT s.id, s.kind, s.tenant, e.aggregate_version FROM unnest($1::uuid[], $2::text[], $3::text[]) AS s (id, kind, tenant),
+		       LATERAL (SELECT aggregate_version FROM evident.events
+		                 WHERE aggregate_id = s.id AND aggregate_type = s.kind AND tenant_id = s.tenant
+		                 ORDER BY aggregate_version DESC LIMIT 1) AS e`), ids, kinds, tenants)
+	if err != nil {
+		return nil, err
+	}
+	var stream eventstore.Stream
+	var tenant string
+	var version uint64
+	_, err = pgx.ForEachRow(found, []any{&stream.AggregateID, &stream.AggregateType, &tenant, &version}, func() error {
+		stream.TenantID = event.TenantID(tenant)
+		last[stream] = version
+		return nil
+	})
+	return last, err
+}
+
+// copy announces the floor, takes positions and stores the events.
+func (l *load) copy(ctx context.Context, t *Tx, rows []loadRow) error {
+	if _, err := t.base.Exec(ctx, l.store.schema.sql("SELECT evident.require_inline($1)"), l.store.inline.signature()); err != nil {
+		return err
+	}
+	position, err := first[int64](ctx, t.base, l.store.schema.sql("SELECT evident.take($1)"), len(rows))
+	if err != nil {
+		return err
+	}
+	now, err := l.now(ctx, t.base)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		rows[i].place(position+int64(i), now)
+	}
+	if l.store.walled { // PostgreSQL refuses COPY there
+		err = l.insert(ctx, t.base, rows)
+	} else {
+		_, err = t.base.CopyFrom(ctx, pgx.Identifier{string(l.store.schema), "events"}, importColumns(), pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+			return rows[i].values(), nil
+		}))
+	}
+	for i := 0; i < len(rows) && err == nil; i++ {
+		err = l.store.inline.apply(ctx, t, rows[i].event)
+	}
+	return err
+}
+
+// insert stores the events row by row, in one round trip.
+func (l *load) insert(ctx context.Context, tx pgx.Tx, rows []loadRow) error {
+	columns := importColumns()
+	var places []string
+	for i := range columns {
+		places = append(places, "$"+strconv.Itoa(i+1))
+	}
+	statement := l.store.schema.sql("INSERT INTO evident.events (" + strings.Join(columns, ", ") + ") VALUES (" + strings.Join(places, ", ") + ")")
+	batch := &pgx.Batch{}
+	for i := range rows {
+		batch.Queue(statement, rows[i].values()...)
+	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// now returns the store's time, for events that were not recorded before.
+func (l *load) now(ctx context.Context, tx pgx.Tx) (time.Time, error) {
+	if now := l.store.clock(); now != nil {
+		return *now, nil
+	}
+	return first[time.Time](ctx, tx, "SELECT clock_timestamp()")
+}
+
+func importColumns() []string {
+	return []string{
+		"position", "aggregate_version", "occurred_at", "recorded_at", "schema_version", "event_id", "aggregate_id",
+		"correlation_id", "causation_id", "event_type", "aggregate_type", "tenant_id", "actor_id", "metadata", "payload",
+	}
+}
+
+// place notes where and when the event is stored.
+func (r *loadRow) place(position int64, now time.Time) {
+	e := &r.event
+	recorded := e.RecordedAt
+	if recorded.IsZero() {
+		recorded = now
+	}
+	*e = eventstore.Place(*e, eventstore.StreamOf(*e), e.AggregateVersion, unsigned(position), event.Time(recorded))
+}
+
+// values returns an event's row, in the order of importColumns.
+func (r *loadRow) values() []any {
+	e := &r.event
+	var metadata any
+	if r.metadata != nil {
+		metadata = r.metadata
+	}
+	return []any{
+		signed(e.Position), signed(e.AggregateVersion), e.OccurredAt, e.RecordedAt, int64(e.SchemaVersion), [16]byte(e.ID), [16]byte(e.AggregateID),
+		idOrNull(e.CorrelationID), idOrNull(e.CausationID), e.Type, e.AggregateType, string(e.TenantID), string(e.ActorID), metadata, e.Data,
+	}
+}
+
+// idOrNull returns an id as pgx takes it without detours, nil for none.
+func idOrNull(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return [16]byte(id)
+}

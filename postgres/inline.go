@@ -1,0 +1,221 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/projection"
+)
+
+// InlineError says which inline projection has refused an event, and with it
+// the append.
+type InlineError struct {
+	Projection string
+	EventID    uuid.UUID
+	EventType  string
+	Stream     eventstore.Stream
+	Err        error
+}
+
+// Error implements error.
+func (e *InlineError) Error() string {
+	return fmt.Sprintf("append to stream %s was undone: inline projection %q failed at event %s (%s): %v", e.Stream, e.Projection, e.EventID, e.EventType, e.Err)
+}
+
+// Unwrap returns the handler's error.
+func (e *InlineError) Unwrap() error { return e.Err }
+
+// inline are the projections that run in each append's own transaction.
+type inline []projection.Projection
+
+// validate refuses projections that cannot run in an append's transaction. The
+// error is an [*event.InvalidError].
+func (in inline) validate() error {
+	var names []string
+	for _, p := range in {
+		if p == nil {
+			return &event.InvalidError{Field: "inline", Reason: "has a projection that is nil"}
+		}
+		if v, ok := p.(projection.Validator); ok {
+			if err := v.Validate(); err != nil {
+				return fmt.Errorf("inline: %w", err)
+			}
+		}
+		switch {
+		case p.Guarantee() != projection.ExactlyOnce:
+			return &event.InvalidError{Field: "inline", Value: p.Name(), Reason: "must be made by postgres.NewProjection: its handlers have to write in the append's transaction"}
+		case p.Name() == "" || strings.ContainsAny(p.Name(), ",\n"):
+			return &event.InvalidError{Field: "inline", Value: p.Name(), Reason: "must have a name, without commas"}
+		case slices.Contains(names, p.Name()):
+			return &event.InvalidError{Field: "inline", Value: p.Name(), Reason: "is named twice"}
+		}
+		names = append(names, p.Name())
+	}
+	return nil
+}
+
+// signature names the projections with their versions, in order of names. Every
+// program that appends must have the same, or read models would miss events.
+func (in inline) signature() string {
+	parts := make([]string, len(in))
+	for i, p := range in {
+		parts[i] = fmt.Sprintf("%s v%d", p.Name(), p.Version())
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// apply gives one event to the projections that want it.
+func (in inline) apply(ctx context.Context, tx *Tx, e event.Event) error {
+	for _, p := range in {
+		if wanted := p.EventTypes(); wanted != nil && !slices.Contains(wanted, e.Type) {
+			continue
+		}
+		err := recovered(func() error { return p.Apply(ctx, tx, e) })
+		if err == nil {
+			err = tx.passedOver()
+		}
+		if err != nil {
+			return &InlineError{Projection: p.Name(), EventID: e.ID, EventType: e.Type, Stream: eventstore.StreamOf(e), Err: err}
+		}
+	}
+	return nil
+}
+
+// recovered calls f and turns a panic into a [*projection.PanicError].
+func recovered(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &projection.PanicError{Value: r, Stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// applyAll gives the events of an append that was accepted to all projections.
+func (in inline) applyAll(ctx context.Context, tx *Tx, r *request, v verdict) error {
+	n := uint64(0)
+	for i := range r.targets {
+		t := &r.targets[i]
+		for k := range t.Events {
+			e := eventstore.Place(t.Events[k], t.Stream, v.versions[i]+uint64(k)+1, v.first+n, v.recordedAt)
+			if err := in.apply(ctx, tx, e); err != nil {
+				return err
+			}
+			n++
+		}
+	}
+	return nil
+}
+
+// sendInline is send in a transaction with the inline projections. Who of a
+// batch is refused, by the database or by a projection, is undone alone.
+func (s *Store) sendInline(ctx context.Context, batch []*request, patient bool) ([]verdict, error) {
+	base, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return nil, &undoneError{err}
+	}
+	t := &Tx{store: s, base: base, inner: base} // not on the list of those that Close aborts
+	defer func() { _ = t.Rollback(ctx) }()      // after Commit it does nothing
+	verdicts, err := s.workInline(ctx, t, batch, patient)
+	switch {
+	case err != nil && errors.Is(err, ErrTxEnded):
+		return nil, err // by a handler, nobody knows how
+	case err != nil:
+		return nil, &undoneError{err}
+	case len(batch) == 1 && verdicts[0].err != nil:
+		return verdicts, nil
+	}
+	if err := t.base.Commit(ctx); err != nil {
+		return nil, &commitError{err}
+	}
+	return verdicts, nil
+}
+
+// workInline is what sendInline does before it commits.
+func (s *Store) workInline(ctx context.Context, t *Tx, batch []*request, patient bool) (verdicts []verdict, err error) {
+	for _, p := range batch[0].premises {
+		if err := p.holdIn(ctx, t.base); err != nil {
+			return nil, err
+		}
+	}
+	verdicts = make([]verdict, len(batch))
+	for i, r := range batch {
+		if verdicts[i], err = s.sendOneInline(ctx, t, r, len(batch) == 1, patient); err != nil {
+			return nil, err
+		}
+	}
+	return verdicts, nil
+}
+
+// sendOneInline sends one append of a transaction, if it is not alone there under
+// a savepoint.
+func (s *Store) sendOneInline(ctx context.Context, t *Tx, r *request, alone, patient bool) (v verdict, err error) {
+	step := func(ctx context.Context) error {
+		verdicts, err := s.sendAll(ctx, t.base.Conn(), []*request{r}, patient, nil)
+		if err != nil {
+			return err
+		}
+		v = verdicts[0]
+		if !v.accepted {
+			return nil
+		}
+		return s.inline.applyAll(ctx, t, r, v)
+	}
+	if alone {
+		err = step(ctx)
+	} else {
+		err = t.Savepoint(ctx, step)
+	}
+	if refusal, ok := errors.AsType[*InlineError](err); ok && !isLost(t) && !isNobodysFault(err) {
+		return verdict{err: refusal}, nil
+	}
+	return v, err
+}
+
+// isNobodysFault reports whether a projection has failed for a reason that says
+// nothing of the event, such as a deadlock; or it has ended the transaction.
+func isNobodysFault(err error) bool {
+	code, ok := codeOf(err)
+	return errors.Is(err, ErrTxEnded) || ok && code != "" && errors.Is(meaningOf(code), eventstore.ErrUnavailable)
+}
+
+// isLost reports whether the transaction's connection is gone, so that nothing
+// more can be done in it.
+func isLost(t *Tx) bool { return t.base.Conn().IsClosed() }
+
+// checkInline refuses a store whose inline projections are not the program's.
+func (s *Store) checkInline(ctx context.Context) error {
+	have, err := first[string](ctx, s.pool, s.schema.sql("SELECT inline FROM evident.store"))
+	if err != nil {
+		return err
+	}
+	if want := s.inline.signature(); have != want {
+		return &InlineMismatchError{Store: have, Program: want}
+	}
+	return nil
+}
+
+// InlineMismatchError says that a program has other inline projections than the
+// store, so that their read models would miss what it appends.
+type InlineMismatchError struct {
+	Store   string // those of the store: "titles v1, totals v3"
+	Program string
+}
+
+// Error implements error.
+func (e *InlineMismatchError) Error() string {
+	return fmt.Sprintf("store has inline projections [%s], this program [%s]: call DeployInline, and open all stores with the same Config.Inline", e.Store, e.Program)
+}
+
+// Is reports whether target is [eventstore.ErrSchema].
+func (e *InlineMismatchError) Is(target error) bool { return target == eventstore.ErrSchema }

@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/evident-go/evident/audit"
+	"github.com/evident-go/evident/projection"
+)
+
+// listing is a table whose rows are kept once and for all, by position.
+type listing[T any] struct {
+	table    string // without the schema
+	columns  []string
+	encode   func(t *tuples, item T) error
+	decode   func(d *decoder, row [][]byte) (T, error)
+	position func(item T) uint64
+}
+
+func (l *listing[T]) in(s *Store) string { return s.sql(defaultSchema + "." + l.table) }
+
+// add adds rows, several of them by COPY. It reports false if there is one row
+// and another stands in its place; of several, one is then an error.
+func (l *listing[T]) add(ctx context.Context, s *Store, tx pgx.Tx, items []T) (bool, error) {
+	if s.walled && len(items) > 1 {
+		return l.addEach(ctx, s, tx, items)
+	}
+	const usual = 512
+	rows := &tuples{bytes: make([]byte, 0, usual*len(items))}
+	for _, item := range items {
+		rows.begin(len(l.columns))
+		if err := l.encode(rows, item); err != nil {
+			return false, err
+		}
+	}
+	if len(items) == 1 {
+		return rows.insertInto(ctx, tx, l.in(s), l.columns)
+	}
+	return true, rows.copyInto(ctx, tx, l.in(s), l.columns)
+}
+
+// addEach adds rows one by one: where row-level security stops the role,
+// PostgreSQL refuses COPY.
+func (l *listing[T]) addEach(ctx context.Context, s *Store, tx pgx.Tx, items []T) (bool, error) {
+	for i := range items {
+		if added, err := l.add(ctx, s, tx, items[i:i+1]); err != nil {
+			return false, err
+		} else if !added {
+			return false, projection.AsPoison(fmt.Errorf("another row stands at position %d", l.position(items[i])))
+		}
+	}
+	return true, nil
+}
+
+// empty removes all rows. They are guarded against everybody, so the schema has
+// a function for it.
+func (l *listing[T]) empty(ctx context.Context, s *Store, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, s.sql("SELECT evident.empty_records($1)"), l.table)
+	return err
+}
+
+// lookUp returns the row that meets a condition, within a transaction.
+func (l *listing[T]) lookUp(ctx context.Context, s *Store, tx pgx.Tx, condition string, arg any) (item T, found bool, err error) {
+	rows, err := tx.Query(ctx, "SELECT "+strings.Join(l.columns, ", ")+" FROM "+l.in(s)+" WHERE "+condition, arg)
+	if err != nil {
+		return item, false, err
+	}
+	item, err = pgx.CollectExactlyOneRow(rows, l.scan(newDecoder()))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return item, false, nil
+	}
+	return item, err == nil, err
+}
+
+func (l *listing[T]) scan(d *decoder) func(row pgx.CollectableRow) (T, error) {
+	return func(row pgx.CollectableRow) (T, error) { return l.decode(d, row.RawValues()) }
+}
+
+// bounded returns conditions behind the first three arguments of a page: above
+// which position, up to which, and how many rows.
+func bounded() *conditions { return &conditions{args: make([]any, bounds)} }
+
+// find yields the rows of a page that meet the conditions, up to where the
+// table ended when ranging began. No connection is held while the caller works
+// on what was yielded.
+func (l *listing[T]) find(ctx context.Context, s *Store, page audit.Page, where *conditions) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		b := &browse[T]{listing: l, store: s, forward: page.OldestFirst, limit: limitOf(page.Limit), low: signed(page.After), high: lastOf(page)}
+		if err := b.run(ctx, where, yield); err != nil {
+			yield(*new(T), err)
+		}
+	}
+}
+
+// lastOf returns the last position that a page may have.
+func lastOf(page audit.Page) int64 {
+	if page.Before > 0 {
+		return signed(page.Before - 1)
+	}
+	return math.MaxInt64
+}
+
+// pageRecords bounds what a listing holds in memory.
+const pageRecords = 512
+
+// browse goes through the rows above low up to high, page by page.
+type browse[T any] struct {
+	listing   *listing[T]
+	store     *Store
+	forward   bool
+	low, high int64
+	limit     int // how many rows are still wanted
+	items     []T
+}
+
+func (b *browse[T]) run(ctx context.Context, where *conditions, yield func(T, error) bool) error {
+	if b.forward {
+		if err := b.end(ctx); err != nil {
+			return err
+		}
+	}
+	query := b.query(where)
+	for b.low < b.high && b.limit > 0 {
+		size := min(b.limit, pageRecords)
+		if err := b.fetch(ctx, query, size, where.args); err != nil {
+			return err
+		}
+		for _, item := range b.items {
+			if err := b.store.usable(ctx); err != nil {
+				return err
+			}
+			if !yield(item, nil) {
+				return nil
+			}
+		}
+		if len(b.items) < size {
+			break
+		}
+		b.advance()
+	}
+	return b.store.usable(ctx)
+}
+
+// query returns the statement for a page.
+func (b *browse[T]) query(where *conditions) string {
+	direction := " DESC"
+	if b.forward {
+		direction = ""
+	}
+	return "SELECT " + strings.Join(b.listing.columns, ", ") + " FROM " + b.listing.in(b.store) +
+		" WHERE position > $1 AND position <= $2" + where.sql.String() + " ORDER BY position" + direction + " LIMIT $3"
+}
+
+// end ends what will be read where the table ends now. Whoever begins there
+// and goes back does not see what comes later, either.
+func (b *browse[T]) end(ctx context.Context) error {
+	return b.store.call(ctx, "find in "+b.listing.table, func(ctx context.Context, c conn) error {
+		var last int64
+		err := c.QueryRow(ctx, "SELECT coalesce(max(position), 0) FROM "+b.listing.in(b.store)).Scan(&last)
+		b.high = min(b.high, last)
+		return err
+	})
+}
+
+func (b *browse[T]) fetch(ctx context.Context, query string, size int, where []any) error {
+	args := slices.Clone(where)
+	args[0], args[1], args[2] = b.low, b.high, size
+	return b.store.call(ctx, "find in "+b.listing.table, func(ctx context.Context, c conn) error {
+		rows, err := c.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		b.items, err = pgx.AppendRows(b.items[:0], rows, b.listing.scan(newDecoder()))
+		return err
+	})
+}
+
+// advance takes from what is left what the page has covered.
+func (b *browse[T]) advance() {
+	b.limit -= len(b.items)
+	last := signed(b.listing.position(b.items[len(b.items)-1]))
+	if b.forward {
+		b.low = last
+	} else {
+		b.high = last - 1
+	}
+}

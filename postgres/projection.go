@@ -1,0 +1,217 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/projection"
+)
+
+var (
+	_ projection.Projection   = (*Projection)(nil)
+	_ projection.Batcher      = (*Projection)(nil)
+	_ projection.Preparer     = (*Projection)(nil)
+	_ projection.Validator    = (*Projection)(nil)
+	_ projection.ResetChecker = (*Projection)(nil)
+	_ projection.Sequencer    = (*Projection)(nil)
+)
+
+// Projection is a projection into tables of the store's own database. Each
+// event takes effect exactly once: what handlers write and the checkpoint are
+// committed together. It is made by [NewProjection].
+type Projection struct {
+	*projection.Declared[pgx.Tx]
+
+	tables []table
+	resets bool // whether OnReset was among the parts
+}
+
+// NewProjection returns a projection that is put together from parts: [On],
+// [OnEvery] or [OnBatch], [Table], [OnReset], [SequenceBy] and [Codec]. Name
+// and version name its checkpoint; a new version starts from the first event.
+//
+// It runs on a [Store] of this package only; on any other it stops with a
+// [*event.DefinitionError]. Parts that contradict each other are a
+// [*event.DefinitionError], too, which Validate returns and a runner refuses.
+//
+// Handlers must write through the transaction they are given, and must not end
+// it or leave rows open: the projection stops with a [*event.DefinitionError].
+// A handler that passes over the error of a statement has failed all the same,
+// since PostgreSQL then undoes the transaction; a savepoint, by pgx.Tx.Begin,
+// lets it go on.
+//
+// A handler that appends, a reaction, does so through [Store.Within] and its tx:
+// what it appends and the checkpoint are committed together, so each event is
+// reacted to exactly once. Such a projection has neither Table nor OnReset:
+// without them nobody can reset it, and a replay would do everything again. A
+// handler must not append to the store itself, or wait for a projection: the
+// append may wait for the handler's transaction, which waits for it.
+func NewProjection(name string, version int, parts ...Part) *Projection {
+	d := &declaration{Declaration: projection.Declare[pgx.Tx](name, version)}
+	for _, part := range parts {
+		if part == nil {
+			d.Refuse("a part is nil")
+			continue
+		}
+		part(d)
+	}
+	d.checkTables()
+	target := func(ctx context.Context, tx projection.Tx) (pgx.Tx, error) {
+		t, err := own(ctx, name, tx)
+		if err != nil {
+			return nil, err
+		}
+		return t.PGX(), nil
+	}
+	return &Projection{Declared: d.Build(target), tables: d.tables, resets: d.resets}
+}
+
+// declaration collects what parts say.
+type declaration struct {
+	*projection.Declaration[pgx.Tx]
+
+	tables []table
+	resets bool
+}
+
+// Part is one thing that a projection declares.
+type Part func(*declaration)
+
+// On handles the events of one payload type. What f writes through tx takes
+// effect with the checkpoint or, in an inline projection, with the append. It
+// appends events through [Store.Within] and tx, if at all; see [NewProjection].
+func On[P event.Payload](f func(ctx context.Context, tx pgx.Tx, e event.Of[P]) error) Part {
+	return func(d *declaration) { projection.Handle(d.Declaration, f) }
+}
+
+// OnEvery handles the events of the given types, or every event if none is
+// given, with the payload as bytes. Older names of a type are not looked for.
+// It runs before the handler of the event's type.
+func OnEvery(f func(ctx context.Context, tx pgx.Tx, e event.Event) error, types ...string) Part {
+	return func(d *declaration) { d.OnEvery(f, types...) }
+}
+
+// OnBatch handles whole batches of events, where writing many rows at once, by
+// pgx.Tx.CopyFrom or SendBatch, is much cheaper than one by one: those of the
+// given types, or every event if none is given. What it is given, and what
+// happens when it fails, says [projection.Batcher]. A projection with OnBatch
+// has no other handler.
+func OnBatch(f func(ctx context.Context, tx pgx.Tx, events []event.Event) error, types ...string) Part {
+	return func(d *declaration) { d.OnBatch(f, types...) }
+}
+
+// OnReset runs when the projection is reset, after its tables were emptied:
+// for what it has written elsewhere in the database.
+func OnReset(f func(ctx context.Context, tx pgx.Tx) error) Part {
+	return func(d *declaration) {
+		d.resets = true
+		d.OnReset(f)
+	}
+}
+
+// SequenceBy sets the key by which events park behind one that failed. The
+// default, also for nil, is the event's stream.
+func SequenceBy(key func(e event.Event) string) Part {
+	return func(d *declaration) { d.SequenceBy(key) }
+}
+
+// Codec sets what payloads are decoded with; the default, also for nil, is
+// [event.JSON].
+func Codec(codec event.Codec) Part {
+	return func(d *declaration) { d.Codec(codec) }
+}
+
+// own returns the transaction of this package that a transaction is, decorated
+// or not, and refuses any other.
+func own(ctx context.Context, name string, tx projection.Tx) (*Tx, error) {
+	t, ok := projection.TxAs[*Tx](tx)
+	if !ok {
+		return nil, &event.DefinitionError{Subject: name, Reason: fmt.Sprintf("a projection of package postgres needs a transaction of a postgres.Store, not a %T: run it with that store as its progress", tx)}
+	}
+	if err := t.usable(ctx); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Apply implements [projection.Projection].
+func (p *Projection) Apply(ctx context.Context, tx projection.Tx, e event.Event) error {
+	return p.sound(tx, p.Declared.Apply(ctx, tx, e))
+}
+
+// ApplyBatch implements [projection.Batcher].
+func (p *Projection) ApplyBatch(ctx context.Context, tx projection.Tx, events []event.Event) error {
+	return p.sound(tx, p.Declared.ApplyBatch(ctx, tx, events))
+}
+
+// sound finds out, without asking the database, whether handlers have left the
+// transaction fit for what comes next. What they have returned is err.
+func (p *Projection) sound(tx projection.Tx, err error) error {
+	t, ok := projection.TxAs[*Tx](tx)
+	if !ok {
+		return err
+	}
+	conn := t.base.Conn().PgConn()
+	switch {
+	case conn.IsClosed():
+		return err // if it is nil, the next statement says why
+	case conn.IsBusy():
+		return errors.Join(&event.DefinitionError{Subject: p.Name(), Reason: "a handler has left rows open"}, err)
+	case conn.TxStatus() == txNone:
+		return errors.Join(&event.DefinitionError{Subject: p.Name(), Reason: "a handler has ended the transaction"}, err)
+	case err != nil:
+		return err
+	default:
+		return t.passedOver()
+	}
+}
+
+// Prepare implements [projection.Preparer]: it creates the tables that are not
+// there.
+func (p *Projection) Prepare(ctx context.Context, tx projection.Tx) error {
+	return p.eachTable(ctx, tx, tableOf.prepare)
+}
+
+// CanReset implements [projection.ResetChecker]: with [Table] or [OnReset].
+func (p *Projection) CanReset() error {
+	if len(p.tables) > 0 {
+		return p.Validate()
+	}
+	return p.Declared.CanReset()
+}
+
+// Reset implements [projection.Projection]: it drops the tables, creates them
+// anew and calls what [OnReset] was given.
+func (p *Projection) Reset(ctx context.Context, tx projection.Tx) error {
+	if err := p.CanReset(); err != nil {
+		return err
+	}
+	if err := p.eachTable(ctx, tx, tableOf.recreate); err != nil {
+		return err
+	}
+	if p.resets {
+		return p.Declared.Reset(ctx, tx)
+	}
+	return nil
+}
+
+// eachTable calls f for each table of a projection that was declared soundly.
+func (p *Projection) eachTable(ctx context.Context, tx projection.Tx, f func(tableOf, context.Context) error) error {
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	t, err := own(ctx, p.Name(), tx)
+	if err != nil {
+		return err
+	}
+	for _, table := range p.tables {
+		if err := f(tableOf{table: table, projection: p.Name(), version: p.Version(), tx: t}, ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}

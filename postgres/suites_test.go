@@ -1,0 +1,65 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/evident-go/evident/aggregate"
+	"github.com/evident-go/evident/aggregate/snapshottest"
+	"github.com/evident-go/evident/checkpoint/checkpointtest"
+	"github.com/evident-go/evident/dlq/dlqtest"
+	"github.com/evident-go/evident/lease"
+	"github.com/evident-go/evident/lease/leasetest"
+	"github.com/evident-go/evident/projection"
+	"github.com/evident-go/evident/projection/projectiontest"
+)
+
+// What is done in transactions is done by another process.
+func TestConformanceCheckpoints(t *testing.T) {
+	t.Parallel()
+	shared := newSharedDatabase(t)
+	checkpointtest.Run(t, func(t *testing.T) checkpointtest.Harness {
+		t.Helper()
+		home := shared.home(t)
+		return checkpointtest.Harness{Store: home.Checkpoints(), InTx: projectiontest.InTx(home.again(t), projection.Tx.Checkpoints)}
+	})
+}
+
+func TestConformanceDeadLetters(t *testing.T) {
+	t.Parallel()
+	shared := newSharedDatabase(t)
+	dlqtest.Run(t, func(t *testing.T) dlqtest.Harness {
+		t.Helper()
+		home := shared.home(t)
+		return dlqtest.Harness{Store: home.DeadLetters(), InTx: projectiontest.InTx(home.again(t), projection.Tx.DeadLetters)}
+	})
+}
+
+// leases is a lease store that can be opened anew.
+type leases struct {
+	lease.Store
+
+	reopen func() (lease.Store, error)
+}
+
+func (l leases) Reopen() (lease.Store, error) { return l.reopen() }
+
+func TestConformanceLeases(t *testing.T) {
+	t.Parallel()
+	shared := newSharedDatabase(t)
+	leasetest.Run(t, func(t *testing.T, now func() time.Time) lease.Store {
+		t.Helper()
+		config := shared.config(t)
+		config.Now = now
+		return leases{Store: open(t, config).Leases(), reopen: func() (lease.Store, error) { return open(t, config).Leases(), nil }}
+	})
+}
+
+func TestConformanceSnapshots(t *testing.T) {
+	t.Parallel()
+	shared := newSharedDatabase(t)
+	snapshottest.Run(t, func(t *testing.T) aggregate.SnapshotStore {
+		t.Helper()
+		return shared.home(t).Snapshots()
+	})
+}
