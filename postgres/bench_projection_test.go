@@ -18,17 +18,21 @@ import (
 	"github.com/evident-go/evident/projection"
 )
 
-// projected is how many events the benchmarks below go through.
-const projected = 200_000
+// projected is how many events the audit log goes through, and handled a
+// handler with a statement for each.
+const (
+	projected = 200_000
+	handled   = 50_000
+)
 
-// newProjectionHome returns a durable store with that many events.
-func newProjectionHome(b *testing.B) *home {
+// newProjectionHome returns a durable store with so many events.
+func newProjectionHome(b *testing.B, events int) *home {
 	b.Helper()
 	config := newDatabase(b)
 	store := &home{Store: open(b, config), config: config}
 	store.config.Schema = "evident"
 	const chunk = 1000
-	for range projected / chunk {
+	for range events / chunk {
 		var appends []eventstore.Append
 		for range chunk / 10 {
 			appends = append(appends, eventstore.Append{Stream: newStream(), Events: newEvents(10)})
@@ -44,7 +48,7 @@ func newProjectionHome(b *testing.B) *home {
 // bare COPY of the same rows into a table of the same shape. At least 0.4 is
 // wanted.
 func BenchmarkAuditLog(b *testing.B) {
-	store := newProjectionHome(b)
+	store := newProjectionHome(b, projected)
 	auditLog := postgres.NewAuditLog(store.Store, audit.Config{})
 	runner, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{auditLog}, BatchSize: 2000})
 	require.NoError(b, err)
@@ -99,7 +103,7 @@ func onConn(b *testing.B, store *home, f func(conn *pgx.Conn) error) {
 // BenchmarkHandler has a handler write a row for each event, and compares that
 // with the same statements, bare, in one transaction. At least 0.8 is wanted.
 func BenchmarkHandler(b *testing.B) {
-	store := newProjectionHome(b)
+	store := newProjectionHome(b, handled)
 	const insert = "INSERT INTO titles (id, title) VALUES ($1, $2)"
 	p := postgres.NewProjection("titles", 1, postgres.Table("titles", "id uuid PRIMARY KEY, title text NOT NULL"),
 		postgres.On(func(ctx context.Context, tx pgx.Tx, e event.Of[created]) error {
@@ -113,7 +117,7 @@ func BenchmarkHandler(b *testing.B) {
 		store.run(b, "CHECKPOINT")
 		started := time.Now()
 		require.NoError(b, runner.RunUntilCaughtUp(b.Context()))
-		handled := time.Since(started)
+		ours := time.Since(started)
 
 		rows, err := store.Pool().Query(b.Context(), "SELECT id, title FROM titles")
 		require.NoError(b, err)
@@ -122,7 +126,7 @@ func BenchmarkHandler(b *testing.B) {
 			Title string
 		}])
 		require.NoError(b, err)
-		require.Len(b, titles, projected)
+		require.Len(b, titles, handled)
 		store.run(b, "TRUNCATE titles")
 		store.run(b, "CHECKPOINT")
 		started = time.Now()
@@ -135,8 +139,8 @@ func BenchmarkHandler(b *testing.B) {
 			return nil
 		}))
 		bare := time.Since(started)
-		b.ReportMetric(bare.Seconds()/handled.Seconds(), "ratio")
+		b.ReportMetric(bare.Seconds()/ours.Seconds(), "ratio")
 		b.ReportMetric(0.8, "bar")
-		b.ReportMetric(projected/handled.Seconds(), "events/s")
+		b.ReportMetric(handled/ours.Seconds(), "events/s")
 	}
 }
