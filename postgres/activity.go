@@ -85,7 +85,6 @@ func (a *activities) FindActors(ctx context.Context, query audit.ActivityQuery) 
 
 func (a *activities) actors(ctx context.Context, query audit.ActivityQuery) (found []audit.ActiveActor, err error) {
 	where := activityConditions(query)
-	where.args[0], where.args[1], where.args[2] = signed(query.After), lastOf(query.Page), limitOf(query.Limit)
 	direction := " DESC"
 	if query.OldestFirst {
 		direction = ""
@@ -99,7 +98,7 @@ func (a *activities) actors(ctx context.Context, query audit.ActivityQuery) (fou
 		SELECT active.tenant_id, active.actor_id, active.activities, active.position, last.occurred_at
 		  FROM active JOIN ` + table + ` AS last ON last.position = active.position ORDER BY active.position` + direction
 	err = a.store.call(ctx, "find actors", func(ctx context.Context, c conn) error {
-		found, err = collect(ctx, c, scanActor, text, where.args...)
+		found, err = collect(ctx, c, scanActor, text, where.within(signed(query.After), lastOf(query.Page), limitOf(query.Limit))...)
 		return err
 	})
 	return found, err
@@ -137,7 +136,7 @@ func activityListing() *listing[audit.Activity] {
 }
 
 func encodeActivity(t *tuples, a audit.Activity) error {
-	t.integer(signed(a.Position))
+	t.int64(signed(a.Position))
 	t.id(a.EventID)
 	t.text(a.EventType)
 	t.text(a.AggregateType)

@@ -132,18 +132,16 @@ func (s *Store) flush(ctx context.Context, batch []*request, patient bool) {
 	defer cancel()
 	verdicts, err := s.send(ctx, batch, patient)
 	for i, r := range batch {
-		switch {
-		case err != nil:
-			s.finish(r)(s.settleAfter(ctx, r, err, len(batch) > 1))
-		case verdicts[i].held:
-			s.goroutines.Go(func() { s.settleHeld(context.WithoutCancel(ctx), r) })
-		default:
-			result, refusal, lost := s.judge(ctx, r, verdicts[i])
-			if lost != nil {
-				result, refusal = s.settleAfter(ctx, r, lost, false)
-			}
-			s.finish(r)(result, refusal)
+		var v verdict
+		if err == nil {
+			v = verdicts[i]
 		}
+		if v.held {
+			s.goroutines.Go(func() { s.settleHeld(context.WithoutCancel(ctx), r) })
+			continue
+		}
+		result, refusal := s.settle(ctx, r, v, err, len(batch) > 1)
+		s.finish(r, result, refusal)
 	}
 	s.watcher.stored()
 }
@@ -151,34 +149,33 @@ func (s *Store) flush(ctx context.Context, batch []*request, patient bool) {
 // bounded returns a context that ends after WriteTimeout at the latest; then its
 // cause says so.
 func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	limit := s.config.WriteTimeout
-	return context.WithTimeoutCause(ctx, limit, &Error{Op: "append", Schema: string(s.schema), Err: fmt.Errorf("no answer within %s, which Config.WriteTimeout bounds", limit)})
+	return context.WithTimeoutCause(ctx, s.config.WriteTimeout, s.late)
 }
 
 // finish answers an append and lets others have its streams.
-func (s *Store) finish(r *request) func(eventstore.Result, error) {
-	return func(result eventstore.Result, err error) {
-		s.queue.free(r)
-		r.answer(result, err)
-	}
+func (s *Store) finish(r *request, result eventstore.Result, err error) {
+	s.queue.free(r)
+	r.answer(result, err)
 }
 
 // settleHeld sends an append that waits for a transaction of somebody else's, who
-// holds one of its streams. Only so many wait in the database at a time, since
-// each has a connection that others may need.
+// holds one of its streams.
 func (s *Store) settleHeld(ctx context.Context, r *request) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	s.finish(r)(s.settleInTurn(ctx, r))
+	result, refusal := s.settleInTurn(ctx, r)
+	s.finish(r, result, refusal)
 	s.watcher.stored()
 }
 
-// settleInTurn settles an append when it is its turn to wait in the database.
+// settleInTurn sends an append when it is its turn to wait in the database. Only
+// so many do at a time, since each has a connection that others may need.
 func (s *Store) settleInTurn(ctx context.Context, r *request) (eventstore.Result, error) {
 	select {
 	case s.patience <- struct{}{}:
 		defer func() { <-s.patience }()
-		return s.settle(ctx, r)
+		v, err := s.sendAlone(ctx, r, true)
+		return s.settle(ctx, r, v, err, false)
 	case <-ctx.Done():
 		return eventstore.Result{}, s.failure("append", fmt.Errorf("%w: too many streams are held by open transactions", eventstore.ErrUnavailable))
 	case <-s.life.Done():
@@ -190,37 +187,42 @@ func (s *Store) settleInTurn(ctx context.Context, r *request) (eventstore.Result
 func (s *Store) sendApart(ctx context.Context, r *request) (eventstore.Result, error) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	verdicts, err := s.send(ctx, []*request{r}, false)
-	if err != nil {
-		return s.settleAfter(ctx, r, err, false)
-	}
-	if verdicts[0].held {
+	v, err := s.sendAlone(ctx, r, false)
+	if v.held {
 		return s.settleInTurn(ctx, r)
 	}
-	result, refusal, lost := s.judge(ctx, r, verdicts[0])
-	if lost != nil {
-		return s.settleAfter(ctx, r, lost, false)
+	return s.settle(ctx, r, v, err, false)
+}
+
+// sendAlone sends one append in a call of its own.
+func (s *Store) sendAlone(ctx context.Context, r *request, patient bool) (verdict, error) {
+	verdicts, err := s.send(ctx, []*request{r}, patient)
+	if err != nil {
+		return verdict{}, err
 	}
-	return result, refusal
+	return verdicts[0], nil
 }
 
 // attempts is how often an append is sent at the most.
 const attempts = 3
 
-// settle sends one append until it has an answer.
-func (s *Store) settle(ctx context.Context, r *request) (eventstore.Result, error) {
-	result, refusal, err := s.sendAgain(ctx, r)
-	if err != nil {
-		return s.settleAfter(ctx, r, err, false)
+// settle returns what an append is told, by the verdict on it or after the
+// failure of a call that it may have shared.
+func (s *Store) settle(ctx context.Context, r *request, v verdict, err error, shared bool) (eventstore.Result, error) {
+	if err == nil {
+		result, refusal, lost := s.judge(ctx, r, v)
+		if lost == nil {
+			return result, refusal
+		}
+		err, shared = lost, false
 	}
-	return result, refusal
+	return s.settleAfter(ctx, r, err, shared)
 }
 
 // settleAfter goes on after a first call has failed, which others may have
-// shared. To send it again is safe: the database knows its event ids, and
-// versions only grow, so an append that was refused cannot be stored by an
-// earlier call that arrives late.
-func (s *Store) settleAfter(ctx context.Context, r *request, err error, shared bool) (result eventstore.Result, refusal error) {
+// shared. To send it again is safe: the database knows its event ids, and an
+// append is stored once, whichever call arrives first.
+func (s *Store) settleAfter(ctx context.Context, r *request, err error, shared bool) (eventstore.Result, error) {
 	unsure := false
 	for n := 1; ; n++ {
 		unsure = unsure || isUnsure(err)
@@ -237,29 +239,47 @@ func (s *Store) settleAfter(ctx context.Context, r *request, err error, shared b
 			return eventstore.Result{}, s.undecided(ctx, r, err, unsure)
 		}
 		shared = false
-		if err = s.weed(ctx); err != nil {
+		var result eventstore.Result
+		var refusal error
+		if result, refusal, err = s.resend(ctx, r); err != nil {
 			continue
 		}
-		if result, refusal, err = s.sendAgain(ctx, r); err == nil {
-			return result, refusal
+		if unsure && mayComeTrue(refusal) {
+			return eventstore.Result{}, r.unknown(fmt.Errorf("an earlier call may still arrive, although %v", refusal)) //nolint:errorlint // it is no conflict until that is known.
 		}
+		return result, refusal
 	}
 }
 
-// sendAgain sends an append by itself.
-func (s *Store) sendAgain(ctx context.Context, r *request) (result eventstore.Result, refusal, err error) {
-	verdicts, err := s.send(ctx, []*request{r}, true)
+// resend sends an append by itself, once there is a connection that answers.
+func (s *Store) resend(ctx context.Context, r *request) (result eventstore.Result, refusal, err error) {
+	if err := s.weed(ctx); err != nil {
+		return eventstore.Result{}, nil, err
+	}
+	v, err := s.sendAlone(ctx, r, true)
 	if err != nil {
 		return eventstore.Result{}, nil, err
 	}
-	return s.judge(ctx, r, verdicts[0])
+	return s.judge(ctx, r, v)
+}
+
+// mayComeTrue reports whether a refusal is not for good: a version that a stream
+// has not reached it may reach, and then a call that was delayed on its way
+// would be accepted.
+func mayComeTrue(refusal error) bool {
+	conflict, ok := errors.AsType[*eventstore.ConflictError](refusal)
+	if !ok {
+		return false
+	}
+	version, exact := conflict.Expected.Version()
+	return exact && version > conflict.Actual || conflict.Expected == eventstore.StreamExists()
 }
 
 // weed makes sure that the pool has a connection that answers. When the server
 // or the network was down, all that are in it may be dead; each is found out
 // once.
 func (s *Store) weed(ctx context.Context) error {
-	for left := s.pool.Config().MaxConns; ; left-- {
+	for left := s.pool.Stat().MaxConns(); ; left-- {
 		err := s.pool.Ping(ctx)
 		if err == nil {
 			return nil

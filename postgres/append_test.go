@@ -16,49 +16,6 @@ import (
 	"github.com/evident-go/evident/postgres"
 )
 
-// readAll returns what a query yields.
-func readAll(tb testing.TB, store eventstore.Store, query eventstore.Query) []event.Event {
-	tb.Helper()
-	var all []event.Event
-	for e, err := range store.ReadAll(tb.Context(), query) {
-		require.NoError(tb, err)
-		all = append(all, e)
-	}
-	return all
-}
-
-func readStream(tb testing.TB, store eventstore.Store, stream eventstore.Stream) []event.Event {
-	tb.Helper()
-	var all []event.Event
-	for e, err := range store.ReadStream(tb.Context(), stream, eventstore.StreamQuery{}) {
-		require.NoError(tb, err)
-		all = append(all, e)
-	}
-	return all
-}
-
-// appendTo appends n events to a stream.
-func appendTo(tb testing.TB, store eventstore.Store, stream eventstore.Stream, n int) eventstore.Result {
-	tb.Helper()
-	result, err := store.Append(tb.Context(), eventstore.Append{Stream: stream, Events: newOrders(n)})
-	require.NoError(tb, err)
-	return result
-}
-
-// execIn runs a statement past the store.
-func execIn(tb testing.TB, store *postgres.Store, statement string, args ...any) {
-	tb.Helper()
-	_, err := store.Pool().Exec(tb.Context(), statement, args...)
-	require.NoError(tb, err)
-}
-
-// value returns the one value of a query.
-func value[T any](tb testing.TB, store *postgres.Store, query string, args ...any) (v T) {
-	tb.Helper()
-	require.NoError(tb, store.Pool().QueryRow(tb.Context(), query, args...).Scan(&v))
-	return v
-}
-
 // Appends of all kinds that come at once share calls, and each is told what
 // became of it.
 func TestSharedCalls(t *testing.T) {

@@ -176,7 +176,7 @@ func encodeRecord(t *tuples, record audit.ActivityRecord) (err error) {
 			return err
 		}
 	}
-	t.integer(signed(d.Position))
+	t.int64(signed(d.Position))
 	t.id(d.ID)
 	t.text(string(d.TenantID))
 	t.time(d.OccurredAt)
@@ -187,7 +187,7 @@ func encodeRecord(t *tuples, record audit.ActivityRecord) (err error) {
 	t.text(d.Action)
 	t.text(d.Entity.Type)
 	t.text(d.Entity.ID)
-	t.integer(signed(d.Entity.Version))
+	t.int64(signed(d.Entity.Version))
 	t.text(string(d.Outcome))
 	t.text(d.Reason)
 	t.text(d.Purpose)
@@ -198,8 +198,8 @@ func encodeRecord(t *tuples, record audit.ActivityRecord) (err error) {
 	t.text(d.Request.UserAgent)
 	t.optionalID(d.CorrelationID)
 	t.optionalID(d.CausationID)
-	t.json(metadata)
-	t.json(reduced)
+	t.optionalBlob(metadata)
+	t.optionalBlob(reduced)
 	encodeOrigin(t, d.Origin)
 	return nil
 }
@@ -214,7 +214,7 @@ func encodeOrigin(t *tuples, o audit.Origin) {
 	t.text(o.EventType)
 	t.text(o.Stream.AggregateType)
 	t.id(o.Stream.AggregateID)
-	t.integer(signed(o.Version))
+	t.int64(signed(o.Version))
 }
 
 func decodeRecord(r *decoder, row [][]byte) (audit.ActivityRecord, error) {
@@ -262,9 +262,4 @@ func (d *decoder) details(draft *audit.Draft, metadata, reduced []byte) {
 	if reduced != nil && d.err == nil {
 		d.err = json.Unmarshal(reduced, &draft.Reduced)
 	}
-}
-
-// unsigned reads what was written as a position or version, which are not negative.
-func (d *decoder) unsigned(value []byte) uint64 {
-	return uint64(max(d.integer(value), 0))
 }

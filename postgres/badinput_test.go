@@ -118,18 +118,6 @@ func TestPoolWithAModeThatIsRefused(t *testing.T) {
 	}
 }
 
-// execute runs statements past the store.
-func executeAll(t *testing.T, url string, statements ...string) {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	require.NoError(t, err)
-	for _, sql := range statements {
-		_, err := conn.Exec(t.Context(), sql)
-		require.NoError(t, err, sql)
-	}
-	require.NoError(t, conn.Close(t.Context()))
-}
-
 // objects counts what is in a schema.
 func objects(t *testing.T, url, schema string) (n int) {
 	t.Helper()
@@ -163,7 +151,7 @@ func TestSchemasThatAreRefused(t *testing.T) {
 			if name == "newer" {
 				require.NoError(t, postgres.Migrate(t.Context(), config))
 			}
-			executeAll(t, config.URL, test.prepare...)
+			execute(t, config.URL, test.prepare...)
 			before := objects(t, config.URL, test.schema)
 			errs := []error{refused(t, config)}
 			if err := postgres.Migrate(t.Context(), config); test.migrates {
@@ -189,7 +177,7 @@ func TestSchemasThatAreRefused(t *testing.T) {
 func TestOlderSchema(t *testing.T) {
 	t.Parallel()
 	config := newDatabase(t)
-	executeAll(t, config.URL, "DELETE FROM evident.migrations WHERE version > 1")
+	execute(t, config.URL, "DELETE FROM evident.migrations WHERE version > 1")
 	err := refused(t, config)
 	wrong, ok := errors.AsType[*eventstore.SchemaError](err)
 	require.True(t, ok, "%v", err)
@@ -253,7 +241,7 @@ func TestRoleWithoutRights(t *testing.T) {
 	server := pgtest.Private(t)
 	owner := newDatabaseOn(t, server, "rights")
 	require.NoError(t, postgres.Migrate(t.Context(), postgres.Config{URL: owner}))
-	executeAll(t, owner, "CREATE ROLE clerk LOGIN")
+	execute(t, owner, "CREATE ROLE clerk LOGIN")
 	config := postgres.Config{URL: strings.Replace(owner, "postgres@", "clerk@", 1)}
 	require.ErrorIs(t, refused(t, config), postgres.ErrPermission)
 	require.ErrorIs(t, postgres.Migrate(t.Context(), postgres.Config{URL: config.URL, Schema: "own"}), postgres.ErrPermission)
@@ -273,11 +261,11 @@ func TestRoleWithoutRights(t *testing.T) {
 	}
 	require.NoError(t, postgres.Grant(t.Context(), postgres.Config{URL: owner}, "clerk", postgres.CanAppend))
 	for right, named := range rights {
-		executeAll(t, owner, "REVOKE "+right+" FROM clerk")
+		execute(t, owner, "REVOKE "+right+" FROM clerk")
 		err := refused(t, config)
 		require.ErrorIs(t, err, postgres.ErrPermission, right)
 		require.ErrorContains(t, err, named)
-		executeAll(t, owner, "GRANT "+right+" TO clerk")
+		execute(t, owner, "GRANT "+right+" TO clerk")
 	}
 	store := open(t, config)
 	a := newAppend(2)
@@ -307,7 +295,7 @@ func TestDatabasesThatAreUnsafe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			config := newDatabase(t)
-			executeAll(t, config.URL, strings.ReplaceAll(test.statement, "%d", databaseOf(t, config.URL)))
+			execute(t, config.URL, strings.ReplaceAll(test.statement, "%d", databaseOf(t, config.URL)))
 			requireUnsafe(t, refused(t, config), test.setting)
 			config.Relaxed = true
 			if !test.relaxed {
@@ -346,7 +334,7 @@ func TestServersThatAreRefused(t *testing.T) {
 		requireUnsafe(t, refused(t, config), setting)
 		set(t, config.URL, setting, "on")
 	}
-	executeAll(t, config.URL, "CREATE ROLE hasty LOGIN SUPERUSER", "ALTER ROLE hasty SET synchronous_commit = off",
+	execute(t, config.URL, "CREATE ROLE hasty LOGIN SUPERUSER", "ALTER ROLE hasty SET synchronous_commit = off",
 		"CREATE ROLE reader LOGIN SUPERUSER", "ALTER ROLE reader SET default_transaction_read_only = on",
 		"CREATE ROLE latin LOGIN SUPERUSER", "ALTER ROLE latin SET client_encoding = 'LATIN1'")
 	requireUnsafe(t, refused(t, as("hasty", config)), "synchronous_commit")
@@ -359,7 +347,7 @@ func TestServersThatAreRefused(t *testing.T) {
 	requireField(t, refused(t, postgres.Config{Pool: pool}), "client_encoding")
 
 	for _, encoding := range []string{"SQL_ASCII", "LATIN1"} {
-		executeAll(t, server.URL(), "CREATE DATABASE "+strings.ToLower(encoding)+" TEMPLATE template0 LOCALE 'C' ENCODING '"+encoding+"'")
+		execute(t, server.URL(), "CREATE DATABASE "+strings.ToLower(encoding)+" TEMPLATE template0 LOCALE 'C' ENCODING '"+encoding+"'")
 		other := postgres.Config{URL: strings.Replace(config.URL, "/refused?", "/"+strings.ToLower(encoding)+"?", 1)}
 		requireField(t, postgres.Migrate(t.Context(), other), "server_encoding")
 		requireField(t, refused(t, other), "server_encoding")
@@ -382,7 +370,7 @@ func as(role string, config postgres.Config) postgres.Config {
 // set sets a parameter of a server and waits until it counts.
 func set(t *testing.T, url, parameter, value string) {
 	t.Helper()
-	executeAll(t, url, "ALTER SYSTEM SET "+parameter+" = "+value, "SELECT pg_reload_conf()")
+	execute(t, url, "ALTER SYSTEM SET "+parameter+" = "+value, "SELECT pg_reload_conf()")
 	require.Eventually(t, func() bool {
 		conn, err := pgx.Connect(context.WithoutCancel(t.Context()), url)
 		if err != nil {
@@ -592,7 +580,7 @@ func TestConformanceWithoutSessions(t *testing.T) {
 func TestNeighboursOfAnAppendThatFails(t *testing.T) {
 	t.Parallel()
 	config := newDatabase(t)
-	executeAll(t, config.URL, "ALTER TABLE evident.events ADD CONSTRAINT unlucky CHECK (event_type <> 'Unlucky')")
+	execute(t, config.URL, "ALTER TABLE evident.events ADD CONSTRAINT unlucky CHECK (event_type <> 'Unlucky')")
 	store := open(t, config)
 	blocked, err := store.Pool().Begin(t.Context())
 	require.NoError(t, err)

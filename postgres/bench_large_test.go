@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/benchtest"
 	"github.com/evident-go/evident/postgres"
 )
 
@@ -49,12 +50,12 @@ func BenchmarkLarge(b *testing.B) {
 				}
 			}
 			const appends, turn = 20_000, 1000
-			ours, theirs := turns(appends, turn, func(n int) {
-				together(b, goroutines, n, save(large))
+			ours, theirs := benchtest.Turns(appends, turn, func(n int) {
+				benchtest.Together(b, goroutines, n, save(large))
 			}, func(n int) {
-				together(b, goroutines, n, save(empty))
+				benchtest.Together(b, goroutines, n, save(empty))
 			})
-			report(b, appends, 0.8, ours, theirs)
+			benchtest.Report(b, appends, 0.8, ours, theirs)
 		})
 	}
 	b.Run("replay", func(b *testing.B) {

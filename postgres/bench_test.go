@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"runtime"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/benchtest"
 	"github.com/evident-go/evident/internal/pgtest"
 	"github.com/evident-go/evident/postgres"
 )
@@ -131,56 +129,6 @@ func (b *bare) copy(ctx context.Context, table string, events []event.Event) err
 	return err
 }
 
-// turns lets two contestants do n operations each, in short turns, so that a
-// machine that is busy now and then is so for both. It returns the times that
-// they took.
-func turns(n, turn int, evident, limit func(n int)) (ours, theirs time.Duration) {
-	for left := n; left > 0; left -= turn {
-		turn = min(turn, left)
-		runtime.GC()
-		start := time.Now()
-		evident(turn)
-		ours += time.Since(start)
-		runtime.GC()
-		start = time.Now()
-		limit(turn)
-		theirs += time.Since(start)
-	}
-	return ours, theirs
-}
-
-// report prints how near evident comes to the limit, and the bar below which
-// `make bench-postgres` fails; 0 for none.
-func report(b *testing.B, n int, bar float64, ours, theirs time.Duration) {
-	b.Helper()
-	b.ReportMetric(float64(theirs)/float64(ours), "ratio")
-	if bar > 0 {
-		b.ReportMetric(bar, "bar")
-	}
-	b.ReportMetric(float64(n)/ours.Seconds(), "evident/s")
-	b.ReportMetric(float64(n)/theirs.Seconds(), "limit/s")
-	b.ReportMetric(0, "ns/op")
-}
-
-// together does n operations from several goroutines.
-func together(b *testing.B, goroutines, n int, f func() error) {
-	b.Helper()
-	var left atomic.Int64
-	left.Store(int64(n))
-	var all sync.WaitGroup
-	for range goroutines {
-		all.Go(func() {
-			for left.Add(-1) >= 0 {
-				if err := f(); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-}
-
 // BenchmarkW1 saves new aggregates with one event each. The limit is one call
 // of a function that inserts the row, by as many goroutines: with arrays, as
 // for any number of events, and for one goroutine also without.
@@ -200,12 +148,12 @@ func BenchmarkW1(b *testing.B) {
 			if w.limit == "arrays" {
 				plain = func() error { return limit.many(b.Context(), orders(), []event.Event{newOrder()}) }
 			}
-			ours, theirs := turns(b.N, max(b.N/20, 100*w.goroutines), func(n int) {
-				together(b, w.goroutines, n, save)
+			ours, theirs := benchtest.Turns(b.N, max(b.N/20, 100*w.goroutines), func(n int) {
+				benchtest.Together(b, w.goroutines, n, save)
 			}, func(n int) {
-				together(b, w.goroutines, n, plain)
+				benchtest.Together(b, w.goroutines, n, plain)
 			})
-			report(b, b.N, w.bar, ours, theirs)
+			benchtest.Report(b, b.N, w.bar, ours, theirs)
 		})
 	}
 }
@@ -221,8 +169,8 @@ func BenchmarkW2(b *testing.B) {
 	}{{8, 2000, 0}, {64, 2000, 0.7}, {64, 0, 0}} {
 		b.Run(fmt.Sprintf("rows=%d/goroutines=%d", w.rows, w.goroutines), func(b *testing.B) {
 			store, limit := newStore(b), newBare(b, 1)
-			ours, theirs := turns(b.N, max(b.N/10, 1000), func(n int) {
-				together(b, w.goroutines, n, func() error {
+			ours, theirs := benchtest.Turns(b.N, max(b.N/10, 1000), func(n int) {
+				benchtest.Together(b, w.goroutines, n, func() error {
 					_, err := store.Append(b.Context(), eventstore.Append{Stream: orders(), Expected: eventstore.NoStream(), Events: newOrders(each)})
 					return err
 				})
@@ -235,7 +183,7 @@ func BenchmarkW2(b *testing.B) {
 					require.NoError(b, limit.copy(b.Context(), "indexed", newOrders(min(rows, left))))
 				}
 			})
-			report(b, b.N*each, w.bar, ours, theirs)
+			benchtest.Report(b, b.N*each, w.bar, ours, theirs)
 		})
 	}
 }
@@ -268,7 +216,7 @@ func BenchmarkW3(b *testing.B) {
 			stream := orders()
 			_, err := store.Append(b.Context(), eventstore.Append{Stream: stream, Events: newOrders(w.length)})
 			require.NoError(b, err)
-			ours, theirs := turns(b.N, max(1, b.N/20), func(n int) {
+			ours, theirs := benchtest.Turns(b.N, max(1, b.N/20), func(n int) {
 				for range n {
 					count := 0
 					for e, err := range store.ReadStream(b.Context(), stream, eventstore.StreamQuery{}) {
@@ -284,7 +232,7 @@ func BenchmarkW3(b *testing.B) {
 					require.Equal(b, w.length, rawRead(b, store.Pool(), true, rawColumns+" WHERE aggregate_id = $1 ORDER BY aggregate_version", stream.AggregateID))
 				}
 			})
-			report(b, b.N*w.length, w.bar, ours, theirs)
+			benchtest.Report(b, b.N*w.length, w.bar, ours, theirs)
 		})
 	}
 }
@@ -301,7 +249,7 @@ func BenchmarkW5(b *testing.B) {
 		bar    float64
 	}{{"read and decode", true, 0.85}, {"read", false, 0.5}} {
 		b.Run(w.limit, func(b *testing.B) {
-			ours, theirs := turns(b.N, 1, func(n int) {
+			ours, theirs := benchtest.Turns(b.N, 1, func(n int) {
 				for range n {
 					count := 0
 					for e, err := range store.ReadAll(b.Context(), eventstore.Query{}) {
@@ -317,7 +265,7 @@ func BenchmarkW5(b *testing.B) {
 					require.Equal(b, events, rawRead(b, store.Pool(), w.decode, rawColumns+" ORDER BY position"))
 				}
 			})
-			report(b, b.N*events, w.bar, ours, theirs)
+			benchtest.Report(b, b.N*events, w.bar, ours, theirs)
 		})
 	}
 }

@@ -23,7 +23,7 @@ const (
 // them: nothing is stored, or it is not known; see isUnsure. Who is patient
 // waits for streams that other transactions hold.
 func (s *Store) send(ctx context.Context, batch []*request, patient bool) ([]verdict, error) {
-	if len(s.inline) > 0 {
+	if len(s.inline.projections) > 0 {
 		return s.sendInline(ctx, batch, patient)
 	}
 	conn, err := s.pool.Acquire(ctx)
@@ -34,21 +34,21 @@ func (s *Store) send(ctx context.Context, batch []*request, patient bool) ([]ver
 	if patient && len(batch) == 1 && batch[0].isOne() {
 		return s.sendOne(ctx, conn.Conn(), batch[0])
 	}
-	return s.sendAll(ctx, conn.Conn(), batch, patient, batch[0].premises)
+	return s.sendAll(ctx, s.route, conn.Conn(), batch, patient, batch[0].premises)
 }
 
 // isOne reports whether an append is one event for one stream.
 func (r *request) isOne() bool { return len(r.targets) == 1 && r.events == 1 }
 
 // sendAll is send over a connection, in its transaction if it has one.
-func (s *Store) sendAll(ctx context.Context, conn *pgx.Conn, batch []*request, patient bool, premises []premise) ([]verdict, error) {
+func (s *Store) sendAll(ctx context.Context, r route, conn *pgx.Conn, batch []*request, patient bool, premises []premise) ([]verdict, error) {
 	c, ok := s.calls.Get().(*call)
 	if !ok {
 		c = &call{}
 	}
 	defer s.calls.Put(c)
 	c.fill(batch)
-	row, err := s.callRow(ctx, conn, premises, function{name: "append", statement: callAppend, arguments: c.arguments(s.inline.signature(), s.clock(), patient)})
+	row, err := r.call(ctx, conn, premises, s.function("append", callAppend, c.arguments(s.inline.signature, s.clock(), patient)))
 	if err != nil {
 		return nil, err
 	}
@@ -57,9 +57,7 @@ func (s *Store) sendAll(ctx context.Context, conn *pgx.Conn, batch []*request, p
 
 // sendOne is send for one event, over a connection without a transaction.
 func (s *Store) sendOne(ctx context.Context, conn *pgx.Conn, r *request) ([]verdict, error) {
-	row, err := s.callRow(ctx, conn, r.premises, function{
-		name: "append_one", statement: callAppendOne, arguments: argumentsOfOne(s.inline.signature(), s.clock(), &r.targets[0]),
-	})
+	row, err := s.route.call(ctx, conn, r.premises, s.function("append_one", callAppendOne, argumentsOfOne(s.inline.signature, s.clock(), &r.targets[0])))
 	if err != nil {
 		return nil, err
 	}
@@ -86,32 +84,40 @@ type function struct {
 	arguments       [][]byte
 }
 
-// callRow calls a function and returns the one row of its answer. If the
+func (s *Store) function(name, statement string, arguments [][]byte) function {
+	return function{name: string(s.schema) + "." + name, statement: s.sql(statement), arguments: arguments}
+}
+
+// route is how calls go over the connections of a pool. A connection hands out
+// its configuration as a deep copy, too dear for each call.
+type route struct {
+	prepare bool // whether what is prepared is there at the next call: a pooler may give that another connection
+	tracer  pgx.QueryTracer
+}
+
+func routeOf(config *pgx.ConnConfig) route {
+	return route{prepare: config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement, tracer: config.Tracer}
+}
+
+// call calls a function and returns the one row of its answer. If the
 // connection is in no transaction, premises and call are one, which has been
 // committed by then. A tracer of the pool sees it like any query.
-func (s *Store) callRow(ctx context.Context, conn *pgx.Conn, premises []premise, f function) (row [][]byte, err error) {
-	f.statement = s.schema.sql(f.statement)
-	if tracer := conn.Config().Tracer; tracer != nil {
-		ctx = tracer.TraceQueryStart(ctx, conn, pgx.TraceQueryStartData{SQL: f.statement})
-		defer func() { tracer.TraceQueryEnd(ctx, conn, pgx.TraceQueryEndData{Err: err}) }()
+func (r route) call(ctx context.Context, conn *pgx.Conn, premises []premise, f function) (row [][]byte, err error) {
+	if r.tracer != nil {
+		ctx = r.tracer.TraceQueryStart(ctx, conn, pgx.TraceQueryStartData{SQL: f.statement})
+		defer func() { r.tracer.TraceQueryEnd(ctx, conn, pgx.TraceQueryEndData{Err: err}) }()
 	}
 	prepared := ""
-	// Without the cache, a pooler may give the next call another connection, where
-	// nothing is prepared.
-	if conn.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-		description, err := conn.Prepare(ctx, string(s.schema)+"."+f.name, f.statement)
+	if r.prepare {
+		description, err := conn.Prepare(ctx, f.name, f.statement)
 		if err != nil {
 			return nil, err
 		}
 		prepared = description.Name
 	}
-	var result *pgconn.Result
-	if len(premises) > 0 {
-		if result, err = f.behind(ctx, conn.PgConn(), prepared, premises); err != nil {
-			return nil, err
-		}
-	} else {
-		result = f.send(ctx, conn.PgConn(), prepared).Read()
+	result, err := f.callBehind(ctx, conn.PgConn(), prepared, premises)
+	if err != nil {
+		return nil, err
 	}
 	if result.Err != nil {
 		if code, _ := codeOf(result.Err); code == codeStatementUnknown {
@@ -133,8 +139,12 @@ func (f function) send(ctx context.Context, conn *pgconn.PgConn, prepared string
 	return conn.ExecParams(ctx, f.statement, f.arguments, nil, formats, formats)
 }
 
-// behind calls the function behind premises, in one round trip.
-func (f function) behind(ctx context.Context, conn *pgconn.PgConn, prepared string, premises []premise) (result *pgconn.Result, err error) {
+// callBehind calls the function behind premises, if there are any, in one round
+// trip.
+func (f function) callBehind(ctx context.Context, conn *pgconn.PgConn, prepared string, premises []premise) (result *pgconn.Result, err error) {
+	if len(premises) == 0 {
+		return f.send(ctx, conn, prepared).Read(), nil
+	}
 	formats := []int16{pgtype.BinaryFormatCode}
 	p := conn.StartPipeline(ctx)
 	defer func() {
@@ -199,7 +209,7 @@ func verdictsOf(row [][]byte, batch []*request) ([]verdict, error) {
 	d := newDecoder()
 	a := answer{versions: versions, verdicts: words, recordedAt: d.time(row[3])}
 	if row[2] != nil {
-		a.position = unsigned(d.integer(row[2]))
+		a.position = d.unsigned(row[2])
 	}
 	verdicts := make([]verdict, len(batch))
 	for i, r := range batch {

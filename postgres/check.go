@@ -132,11 +132,11 @@ func (s *Store) checkDurable(ctx context.Context) error {
 			return &UnsafeError{Setting: setting, Value: value, Fix: "turn it on for the server, the database and the role, or set Config.Relaxed for tests"}
 		}
 	}
-	logged, err := first[bool](ctx, s.pool, s.schema.sql("SELECT relpersistence = 'p' FROM pg_class WHERE oid = 'evident.events'::regclass"))
+	logged, err := first[bool](ctx, s.pool, s.sql("SELECT relpersistence = 'p' FROM pg_class WHERE oid = 'evident.events'::regclass"))
 	if err == nil && !logged {
 		err = &UnsafeError{
-			Setting: s.schema.sql("table evident.events"), Value: "UNLOGGED",
-			Fix: s.schema.sql("run ALTER TABLE evident.events SET LOGGED"),
+			Setting: s.sql("table evident.events"), Value: "UNLOGGED",
+			Fix: s.sql("run ALTER TABLE evident.events SET LOGGED"),
 		}
 	}
 	return err
@@ -145,15 +145,15 @@ func (s *Store) checkDurable(ctx context.Context) error {
 // checkSequence refuses a sequence that does not give positions in the order
 // in which they are asked for.
 func (s *Store) checkSequence(ctx context.Context) error {
-	wrong, err := first[string](ctx, s.pool, s.schema.sql(`
+	wrong, err := first[string](ctx, s.pool, s.sql(`
 		SELECT concat_ws(', ', CASE WHEN seqcache <> 1 THEN 'CACHE ' || seqcache END, CASE WHEN seqincrement <> 1 THEN 'INCREMENT ' || seqincrement END,
 		       CASE WHEN seqcycle THEN 'CYCLE' END,
 		       CASE WHEN coalesce(pg_sequence_last_value(seqrelid::regclass), 0) < (SELECT coalesce(max(position), 0) FROM evident.events)
 		            THEN 'behind the events' END) FROM pg_sequence WHERE seqrelid = 'evident.position'::regclass`))
 	if err == nil && wrong != "" {
 		err = &UnsafeError{
-			Setting: s.schema.sql("sequence evident.position"), Value: wrong,
-			Fix: s.schema.sql("stop all writers and run ALTER SEQUENCE evident.position CACHE 1 INCREMENT 1 NO CYCLE, and SELECT setval('evident.position', max(position)) FROM evident.events"),
+			Setting: s.sql("sequence evident.position"), Value: wrong,
+			Fix: s.sql("stop all writers and run ALTER SEQUENCE evident.position CACHE 1 INCREMENT 1 NO CYCLE, and SELECT setval('evident.position', max(position)) FROM evident.events"),
 		}
 	}
 	return err
@@ -161,12 +161,12 @@ func (s *Store) checkSequence(ctx context.Context) error {
 
 // checkGuards refuses a table of events that could be changed.
 func (s *Store) checkGuards(ctx context.Context) error {
-	guarded, err := first[bool](ctx, s.pool, s.schema.sql(
+	guarded, err := first[bool](ctx, s.pool, s.sql(
 		"SELECT count(*) = 1 FROM pg_trigger WHERE tgrelid = 'evident.events'::regclass AND tgname = 'events_are_not_changed' AND tgenabled IN ('O', 'A')"))
 	if err == nil && !guarded {
 		err = &UnsafeError{
-			Setting: s.schema.sql("trigger events_are_not_changed on evident.events"), Value: "missing or off",
-			Fix: s.schema.sql("find out who did that and why, then run ALTER TABLE evident.events ENABLE TRIGGER events_are_not_changed"),
+			Setting: s.sql("trigger events_are_not_changed on evident.events"), Value: "missing or off",
+			Fix: s.sql("find out who did that and why, then run ALTER TABLE evident.events ENABLE TRIGGER events_are_not_changed"),
 		}
 	}
 	return err

@@ -53,7 +53,7 @@ func (c checkpoints) Move(ctx context.Context, key checkpoint.Key, move checkpoi
 	}
 	return c.session.call(ctx, "move checkpoint", func(ctx context.Context, q conn) error {
 		moved, err := q.Exec(ctx, c.session.sql(statement), key.Projection, key.Version, key.Lane,
-			signed(move.From), signed(move.To), optional(&move.StoreID), signed(move.Fence), c.session.clock())
+			signed(move.From), signed(move.To), idOrNull(move.StoreID), signed(move.Fence), c.session.clock())
 		if err != nil || moved.RowsAffected() == 1 {
 			return err
 		}

@@ -38,8 +38,8 @@ type Config struct {
 	PollInterval time.Duration
 	// WriteTimeout bounds how long an append to the store waits for the database's
 	// answer, beside the deadline of its own context: others share its call, or
-	// wait for its streams. After it the outcome is unknown
-	// ([eventstore.ErrOutcomeUnknown]). Appends of views bound to a tenant and in
+	// wait for its streams. After it the append is [eventstore.ErrUnavailable] if
+	// it was never sent, and [eventstore.ErrOutcomeUnknown] if it was. Appends in
 	// transactions ([Store.Within]) have the deadline of their context alone.
 	// Default 30 s.
 	WriteTimeout time.Duration
@@ -101,7 +101,7 @@ func (c Config) Validate() error {
 	case c.WriteTimeout < 0:
 		return &event.InvalidError{Field: "write_timeout", Value: c.WriteTimeout.String(), Reason: "must not be negative; 0 means the default"}
 	}
-	if err := inline(c.Inline).validate(); err != nil {
+	if err := validateInline(c.Inline); err != nil {
 		return err
 	}
 	return c.Limits.Validate()
@@ -132,7 +132,7 @@ func validateMode(field string, mode pgx.QueryExecMode) error {
 	return nil
 }
 
-// mostSchemaBytes leaves room for what names are made of a schema's name.
+// A schema's name leaves room for what names are made of it.
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
 func isName(s string) bool { return schemaName.MatchString(s) && !strings.HasPrefix(s, "pg_") }

@@ -49,45 +49,46 @@ func (s *Store) deploy(ctx context.Context) error {
 	}
 	defer func() { _ = t.Rollback(ctx) }() // after Commit it does nothing
 	have, err := s.lockInline(ctx, t)
-	if err != nil || have == s.inline.signature() {
+	if err != nil || have == s.inline.signature {
 		return err
 	}
 	known := strings.Split(have, ", ")
-	for _, p := range s.inline {
-		if slices.Contains(known, inline{p}.signature()) {
+	for _, p := range s.inline.projections {
+		if slices.Contains(known, inlineName(p)) {
 			continue
 		}
 		if err := s.fill(ctx, t, p); err != nil {
 			return err
 		}
 	}
-	if _, err := t.base.Exec(ctx, s.schema.sql("UPDATE evident.store SET inline = $1"), s.inline.signature()); err != nil {
+	if _, err := t.base.Exec(ctx, s.sql("UPDATE evident.store SET inline = $1"), s.inline.signature); err != nil {
 		return err
 	}
-	return t.base.Commit(ctx)
+	return t.Commit(ctx)
 }
 
 // lockInline waits for the appends that are on their way, lets no other begin
 // before the transaction has ended, and returns what is deployed.
 func (s *Store) lockInline(ctx context.Context, t *Tx) (string, error) {
-	if _, err := t.base.Exec(ctx, s.schema.sql("SELECT pg_advisory_xact_lock('evident.store'::regclass::oid::int, 0)")); err != nil {
+	if _, err := t.base.Exec(ctx, s.sql("SELECT pg_advisory_xact_lock('evident.store'::regclass::oid::int, 0)")); err != nil {
 		return "", err
 	}
-	return first[string](ctx, t.base, s.schema.sql("SELECT inline FROM evident.store FOR UPDATE"))
+	return first[string](ctx, t.base, s.sql("SELECT inline FROM evident.store FOR UPDATE"))
 }
 
 // fill resets a projection and gives it all events. Nobody appends meanwhile,
 // so everything that is there has been committed.
 func (s *Store) fill(ctx context.Context, t *Tx, p projection.Projection) error {
-	if err := recovered(func() error { return p.Reset(ctx, t) }); err != nil {
+	if err := projection.Recovered(func() error { return p.Reset(ctx, t) }); err != nil {
 		return fmt.Errorf("reset inline projection %q: %w", p.Name(), err)
 	}
+	alone := newInline([]projection.Projection{p})
 	r := reading{store: s, from: t.base, limit: math.MaxInt, high: math.MaxInt64}
-	for e, err := range r.events(ctx, ofAll(eventstore.Query{Types: p.EventTypes()}), byPosition) {
+	for e, err := range r.events(ctx, ofAll(eventstore.Query{Types: alone.types[0]}), byPosition) {
 		if err != nil {
 			return err
 		}
-		if err := (inline{p}).apply(ctx, t, e); err != nil {
+		if err := alone.apply(ctx, t, e); err != nil {
 			return err
 		}
 	}

@@ -12,91 +12,32 @@ import (
 	"github.com/evident-go/evident/eventstore"
 )
 
-// array is a PostgreSQL array of one dimension in the binary format, written
-// element by element. A shared call has seventeen of them; to let a codec go
-// through each element took half of an append's time in this process.
-type array struct {
-	bytes []byte
-	count int
-}
+// array is a PostgreSQL array of one dimension in the binary format.
+type array struct{ values }
 
-// The header of an array: dimensions, whether there are nulls, the type of the
-// elements, their number, and the index of the first.
+// The header of an array: dimensions, whether there may be nulls, the type of
+// the elements, their number, and the index of the first.
 const (
-	arrayNulls  = 4
 	arrayCount  = 12
 	arrayHeader = 20
 )
 
 func (a *array) reset(oid uint32) {
-	a.count = 0
-	a.bytes = append(a.bytes[:0], 0, 0, 0, 1, 0, 0, 0, 0)
-	a.bytes = binary.BigEndian.AppendUint32(a.bytes, oid)
-	a.bytes = append(a.bytes, 0, 0, 0, 0, 0, 0, 0, 1)
+	a.values = append(a.values[:0], 0, 0, 0, 1, 0, 0, 0, 1)
+	a.values = binary.BigEndian.AppendUint32(a.values, oid)
+	a.values = append(a.values, 0, 0, 0, 0, 0, 0, 0, 1)
 }
 
-// finish returns the array. It is good until the next reset. One without
-// elements has no dimension.
-func (a *array) finish() []byte {
-	if a.count == 0 {
-		clear(a.bytes[:4])
-		return a.bytes[:arrayCount]
+// finish returns the array, which has so many elements. It is good until the
+// next reset. One without elements has no dimension.
+func (a *array) finish(count int) []byte {
+	if count == 0 {
+		clear(a.values[:4])
+		return a.values[:arrayCount]
 	}
-	binary.BigEndian.PutUint32(a.bytes[arrayCount:], uint32(a.count))
-	return a.bytes
+	binary.BigEndian.PutUint32(a.values[arrayCount:], uint32(count))
+	return a.values
 }
-
-func (a *array) null() {
-	a.bytes[arrayNulls+3] = 1
-	a.bytes = append(a.bytes, 255, 255, 255, 255)
-	a.count++
-}
-
-func (a *array) length(n int) {
-	a.bytes = binary.BigEndian.AppendUint32(a.bytes, uint32(n))
-	a.count++
-}
-
-func (a *array) text(s string) {
-	a.length(len(s))
-	a.bytes = append(a.bytes, s...)
-}
-
-func (a *array) blob(b []byte) {
-	a.length(len(b))
-	a.bytes = append(a.bytes, b...)
-}
-
-func (a *array) id(id uuid.UUID) { a.blob(id[:]) }
-
-func (a *array) int32(n int32) {
-	a.length(4)
-	a.bytes = binary.BigEndian.AppendUint32(a.bytes, uint32(n))
-}
-
-func (a *array) int64(n int64) {
-	a.length(8)
-	a.bytes = binary.BigEndian.AppendUint64(a.bytes, uint64(n))
-}
-
-func (a *array) optionalID(id uuid.UUID) {
-	if id == uuid.Nil {
-		a.null()
-	} else {
-		a.id(id)
-	}
-}
-
-func (a *array) optionalBlob(b []byte) {
-	if b == nil {
-		a.null()
-	} else {
-		a.blob(b)
-	}
-}
-
-// micros returns a time as PostgreSQL counts it.
-func micros(t time.Time) int64 { return t.UnixMicro() - epoch*1e6 }
 
 func encodeInt64(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 
@@ -164,7 +105,10 @@ const (
 )
 
 // call is the arguments of a shared call. It is used again and again.
-type call struct{ arrays [callArrays]array }
+type call struct {
+	arrays          [callArrays]array
+	targets, events int
+}
 
 // elementTypes are the types of the arrays' elements.
 func elementTypes() [callArrays]uint32 {
@@ -177,6 +121,7 @@ func elementTypes() [callArrays]uint32 {
 
 // fill encodes a batch.
 func (c *call) fill(batch []*request) {
+	c.targets, c.events = 0, 0
 	for i, oid := range elementTypes() {
 		c.arrays[i].reset(oid)
 	}
@@ -194,9 +139,10 @@ func (c *call) addTarget(request int32, t *target) {
 	c.arrays[targetID].id(t.Stream.AggregateID)
 	c.arrays[targetExpected].int64(expectation(t.Expected))
 	c.arrays[targetCount].int32(int32(len(t.Events)))
-	number := int32(c.arrays[targetID].count)
+	c.targets++
+	c.events += len(t.Events)
 	for n := range t.Events {
-		c.arrays[eventTarget].int32(number)
+		c.arrays[eventTarget].int32(int32(c.targets))
 		c.arrays[eventPlace].int32(int32(n) + 1)
 		c.addEvent(&t.Events[n], t.metadata[n])
 	}
@@ -209,7 +155,7 @@ func (c *call) addEvent(e *event.Event, metadata []byte) {
 	c.arrays[eventActor].text(string(e.ActorID))
 	c.arrays[eventCorrelation].optionalID(e.CorrelationID)
 	c.arrays[eventCausation].optionalID(e.CausationID)
-	c.arrays[eventOccurred].int64(micros(e.OccurredAt))
+	c.arrays[eventOccurred].time(e.OccurredAt)
 	c.arrays[eventMetadata].optionalBlob(metadata)
 	c.arrays[eventPayload].blob(e.Data)
 }
@@ -222,7 +168,11 @@ func (c *call) arguments(program string, at *time.Time, patient bool) [][]byte {
 		all[2][0] = 1
 	}
 	for i := range c.arrays {
-		all = append(all, c.arrays[i].finish())
+		count := c.events
+		if i < eventTarget {
+			count = c.targets
+		}
+		all = append(all, c.arrays[i].finish(count))
 	}
 	return all
 }
@@ -251,12 +201,4 @@ func expectation(e eventstore.Expectation) int64 {
 		return expectExists
 	}
 	return expectAny
-}
-
-// optional returns an id as an argument for a codec, nil for none.
-func optional(id *uuid.UUID) *uuid.UUID {
-	if *id == uuid.Nil {
-		return nil
-	}
-	return id
 }

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -103,11 +105,11 @@ func TestNeverSentIsNotUnknown(t *testing.T) {
 	t.Run("refused connection", func(t *testing.T) {
 		t.Parallel()
 		config := newDatabase(t)
-		executeAll(t, config.URL, "CREATE ROLE limited_"+databaseOf(t, config.URL)+" LOGIN")
+		execute(t, config.URL, "CREATE ROLE limited_"+databaseOf(t, config.URL)+" LOGIN")
 		role := "limited_" + databaseOf(t, config.URL)
 		require.NoError(t, postgres.Grant(t.Context(), config, role, postgres.CanAppend))
 		store := open(t, as(role, config))
-		executeAll(t, config.URL, "ALTER ROLE "+role+" CONNECTION LIMIT 0")
+		execute(t, config.URL, "ALTER ROLE "+role+" CONNECTION LIMIT 0")
 		store.Pool().Reset()
 		_, err := store.Append(t.Context(), newAppend(1))
 		require.ErrorIs(t, err, eventstore.ErrUnavailable)
@@ -175,7 +177,7 @@ func TestInlineKilled(t *testing.T) {
 func TestInlineDeadlock(t *testing.T) {
 	t.Parallel()
 	config := newDatabase(t)
-	executeAll(t, config.URL, "CREATE TABLE counters (name text PRIMARY KEY, n int NOT NULL)", "INSERT INTO counters VALUES ('user:a', 0), ('user:b', 0)")
+	execute(t, config.URL, "CREATE TABLE counters (name text PRIMARY KEY, n int NOT NULL)", "INSERT INTO counters VALUES ('user:a', 0), ('user:b', 0)")
 	config = deployed(t, config, naughty{apply: func(ctx context.Context, tx *postgres.Tx, e event.Event) error {
 		_, err := tx.PGX().Exec(ctx, "UPDATE counters SET n = n + 1 WHERE name = $1", string(e.ActorID))
 		if err == nil {
@@ -300,4 +302,44 @@ func TestImportTwice(t *testing.T) {
 	all[1].ID = all[0].ID
 	_, err := store.Import(t.Context(), sequence(all))
 	require.ErrorIs(t, err, eventstore.ErrDuplicateEvent)
+}
+
+// While all appends that wait are on streams that are on their way, nobody is
+// busy with them.
+func TestWaitingCostsNothing(t *testing.T) {
+	t.Parallel()
+	postgres.RequireQueueRests(t, newAppend(1))
+}
+
+// What the driver takes for safe to repeat is not, when it was a COMMIT.
+func TestErrorsOfACommitAreUnsure(t *testing.T) {
+	t.Parallel()
+	safe := resendableError{errors.New("connection is closed")}
+	require.True(t, pgconn.SafeToRetry(safe))
+	require.False(t, postgres.IsUnsure(safe))
+	require.True(t, postgres.IsUnsure(postgres.OfCommit(safe)))
+	require.False(t, postgres.IsUnsure(postgres.OfCommit(&pgconn.PgError{Severity: "ERROR", SeverityUnlocalized: "ERROR", Code: "23505"})), "the server has said so")
+	require.False(t, postgres.IsUnsure(postgres.Undone(io.ErrUnexpectedEOF)))
+	require.True(t, postgres.IsUnsure(io.ErrUnexpectedEOF))
+}
+
+type resendableError struct{ error }
+
+func (resendableError) SafeToRetry() bool { return true }
+
+// A handler of an inline projection that ends the transaction may have kept the
+// append, so nobody can say that it was refused.
+func TestInlineHandlerThatCommits(t *testing.T) {
+	t.Parallel()
+	eager := postgres.NewProjection("eager", 1, postgres.OnReset(func(context.Context, pgx.Tx) error { return nil }),
+		postgres.OnEvery(func(ctx context.Context, tx pgx.Tx, _ event.Event) error {
+			_, err := tx.Exec(ctx, "COMMIT")
+			return err
+		}))
+	store := open(t, deployed(t, newDatabase(t), eager))
+	a := newAppend(1)
+	_, err := store.Append(t.Context(), a)
+	require.ErrorIs(t, err, event.ErrDefinition)
+	require.ErrorIs(t, err, eventstore.ErrOutcomeUnknown)
+	requireOnce(t, store, a)
 }

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/evident-go/evident/event"
@@ -133,4 +135,71 @@ func add(tb testing.TB, store eventstore.Store, n int) eventstore.Result {
 	result, err := store.Append(tb.Context(), eventstore.Append{Stream: newStream(), Events: newEvents(n)})
 	require.NoError(tb, err)
 	return result
+}
+
+// read reads a sequence to its end.
+func read(tb testing.TB, events iter.Seq2[event.Event, error]) (all []event.Event) {
+	tb.Helper()
+	for e, err := range events {
+		require.NoError(tb, err)
+		all = append(all, e)
+	}
+	return all
+}
+
+// readAll returns what a query yields.
+func readAll(tb testing.TB, store eventstore.Store, query eventstore.Query) []event.Event {
+	tb.Helper()
+	return read(tb, store.ReadAll(tb.Context(), query))
+}
+
+// readStream returns all events of a stream.
+func readStream(tb testing.TB, store eventstore.Store, stream eventstore.Stream) []event.Event {
+	tb.Helper()
+	return read(tb, store.ReadStream(tb.Context(), stream, eventstore.StreamQuery{}))
+}
+
+// appendTo appends n events to a stream.
+func appendTo(tb testing.TB, store eventstore.Store, stream eventstore.Stream, n int) eventstore.Result {
+	tb.Helper()
+	result, err := store.Append(tb.Context(), eventstore.Append{Stream: stream, Events: newOrders(n)})
+	require.NoError(tb, err)
+	return result
+}
+
+// execIn runs a statement past the store.
+func execIn(tb testing.TB, store *postgres.Store, statement string, args ...any) {
+	tb.Helper()
+	_, err := store.Pool().Exec(tb.Context(), statement, args...)
+	require.NoError(tb, err)
+}
+
+// value returns the one value of a query.
+func value[T any](tb testing.TB, store *postgres.Store, query string, args ...any) (v T) {
+	tb.Helper()
+	require.NoError(tb, store.Pool().QueryRow(tb.Context(), query, args...).Scan(&v))
+	return v
+}
+
+// dial connects without a store.
+func dial(tb testing.TB, url string) *pgx.Conn {
+	tb.Helper()
+	ctx := context.WithoutCancel(tb.Context()) // clean-ups dial, too
+	conn, err := pgx.Connect(ctx, url)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = conn.Close(ctx) })
+	return conn
+}
+
+// execute runs statements without a store, each by itself.
+func execute(tb testing.TB, url string, statements ...string) {
+	tb.Helper()
+	ctx := context.WithoutCancel(tb.Context())
+	conn, err := pgx.Connect(ctx, url)
+	require.NoError(tb, err)
+	for _, statement := range statements {
+		_, err := conn.Exec(ctx, statement)
+		require.NoError(tb, err, statement)
+	}
+	require.NoError(tb, conn.Close(ctx))
 }

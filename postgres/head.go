@@ -37,7 +37,7 @@ func (s *Store) view(ctx context.Context) (view, error) {
 	if s.config.Replica {
 		query = selectMark
 	}
-	if err := s.pool.QueryRow(ctx, s.schema.sql(query)).Scan(&v.head, &v.highest); err != nil {
+	if err := s.pool.QueryRow(ctx, s.sql(query)).Scan(&v.head, &v.highest); err != nil {
 		return view{}, err
 	}
 	v.head = s.settled(v.head)

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/evident-go/evident/event"
@@ -129,12 +127,12 @@ func (l *load) transact(ctx context.Context) error {
 // missing returns the events that are not stored yet. One that is stored at
 // another place is a [*eventstore.DuplicateEventError].
 func (l *load) missing(ctx context.Context, tx pgx.Tx) ([]loadRow, error) {
-	ids := make([]uuid.UUID, len(l.rows))
+	ids := make([][16]byte, len(l.rows))
 	for i := range l.rows {
 		ids[i] = l.rows[i].event.ID
 	}
 	if twice := repeated(ids); twice >= 0 {
-		return nil, &eventstore.DuplicateEventError{EventID: ids[twice], Stream: eventstore.StreamOf(l.rows[twice].event)}
+		return nil, &eventstore.DuplicateEventError{EventID: l.rows[twice].event.ID, Stream: eventstore.StreamOf(l.rows[twice].event)}
 	}
 	places, err := l.store.places(ctx, tx, ids)
 	if err != nil || len(places) == 0 {
@@ -154,8 +152,8 @@ func (l *load) missing(ctx context.Context, tx pgx.Tx) ([]loadRow, error) {
 }
 
 // repeated returns where an id occurs for the second time, -1 if none does.
-func repeated(ids []uuid.UUID) int {
-	seen := make(map[uuid.UUID]struct{}, len(ids))
+func repeated(ids [][16]byte) int {
+	seen := make(map[[16]byte]struct{}, len(ids))
 	for i, id := range ids {
 		if _, twice := seen[id]; twice {
 			return i
@@ -187,7 +185,7 @@ func (l *load) requireContinuous(ctx context.Context, tx pgx.Tx, rows []loadRow)
 // versions returns the last versions of all streams that rows belong to.
 func (l *load) versions(ctx context.Context, tx pgx.Tx, rows []loadRow) (map[eventstore.Stream]uint64, error) {
 	last := make(map[eventstore.Stream]uint64)
-	var ids []uuid.UUID
+	var ids [][16]byte
 	var kinds, tenants []string
 	for i := range rows {
 		stream := eventstore.StreamOf(rows[i].event)
@@ -197,7 +195,7 @@ func (l *load) versions(ctx context.Context, tx pgx.Tx, rows []loadRow) (map[eve
 		last[stream] = 0
 		ids, kinds, tenants = append(ids, stream.AggregateID), append(kinds, stream.AggregateType), append(tenants, string(stream.TenantID))
 	}
-	found, err := tx.Query(ctx, l.store.schema.sql(`
+	found, err := tx.Query(ctx, l.store.sql(`
 		SELECT s.id, s.kind, s.tenant, e.aggregate_version FROM unnest($1::uuid[], $2::text[], $3::text[]) AS s (id, kind, tenant),
 		       LATERAL (SELECT aggregate_version FROM evident.events
 		                 WHERE aggregate_id = s.id AND aggregate_type = s.kind AND tenant_id = s.tenant
@@ -218,10 +216,10 @@ func (l *load) versions(ctx context.Context, tx pgx.Tx, rows []loadRow) (map[eve
 
 // copy announces the floor, takes positions and stores the events.
 func (l *load) copy(ctx context.Context, t *Tx, rows []loadRow) error {
-	if _, err := t.base.Exec(ctx, l.store.schema.sql("SELECT evident.require_inline($1)"), l.store.inline.signature()); err != nil {
+	if _, err := t.base.Exec(ctx, l.store.sql("SELECT evident.require_inline($1)"), l.store.inline.signature); err != nil {
 		return err
 	}
-	position, err := first[int64](ctx, t.base, l.store.schema.sql("SELECT evident.take($1)"), len(rows))
+	position, err := first[int64](ctx, t.base, l.store.sql("SELECT evident.take($1)"), len(rows))
 	if err != nil {
 		return err
 	}
@@ -232,32 +230,31 @@ func (l *load) copy(ctx context.Context, t *Tx, rows []loadRow) error {
 	for i := range rows {
 		rows[i].place(position+int64(i), now)
 	}
-	if l.store.walled { // PostgreSQL refuses COPY there
-		err = l.insert(ctx, t.base, rows)
-	} else {
-		_, err = t.base.CopyFrom(ctx, pgx.Identifier{string(l.store.schema), "events"}, importColumns(), pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
-			return rows[i].values(), nil
-		}))
+	if err := l.insert(ctx, t.base, rows); err != nil {
+		return err
 	}
-	for i := 0; i < len(rows) && err == nil; i++ {
-		err = l.store.inline.apply(ctx, t, rows[i].event)
+	for i := range rows {
+		if err := l.store.inline.apply(ctx, t, rows[i].event); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
-// insert stores the events row by row, in one round trip.
+// insert stores the events.
 func (l *load) insert(ctx context.Context, tx pgx.Tx, rows []loadRow) error {
-	columns := importColumns()
-	var places []string
-	for i := range columns {
-		places = append(places, "$"+strconv.Itoa(i+1))
-	}
-	statement := l.store.schema.sql("INSERT INTO evident.events (" + strings.Join(columns, ", ") + ") VALUES (" + strings.Join(places, ", ") + ")")
-	batch := &pgx.Batch{}
+	columns := strings.Split(eventColumns, ", ")
+	encoded := &tuples{}
 	for i := range rows {
-		batch.Queue(statement, rows[i].values()...)
+		encoded.begin(len(columns))
+		rows[i].encode(encoded)
 	}
-	return tx.SendBatch(ctx, batch).Close()
+	table := l.store.sql("evident.events")
+	if l.store.walled {
+		_, err := encoded.insertInto(ctx, tx, table, columns, orFail)
+		return err
+	}
+	return encoded.copyInto(ctx, tx, table, columns)
 }
 
 // now returns the store's time, for events that were not recorded before.
@@ -266,13 +263,6 @@ func (l *load) now(ctx context.Context, tx pgx.Tx) (time.Time, error) {
 		return *now, nil
 	}
 	return first[time.Time](ctx, tx, "SELECT clock_timestamp()")
-}
-
-func importColumns() []string {
-	return []string{
-		"position", "aggregate_version", "occurred_at", "recorded_at", "schema_version", "event_id", "aggregate_id",
-		"correlation_id", "causation_id", "event_type", "aggregate_type", "tenant_id", "actor_id", "metadata", "payload",
-	}
 }
 
 // place notes where and when the event is stored.
@@ -285,23 +275,22 @@ func (r *loadRow) place(position int64, now time.Time) {
 	*e = eventstore.Place(*e, eventstore.StreamOf(*e), e.AggregateVersion, unsigned(position), event.Time(recorded))
 }
 
-// values returns an event's row, in the order of importColumns.
-func (r *loadRow) values() []any {
+// encode adds the event's row, in the order of eventColumns.
+func (r *loadRow) encode(t *tuples) {
 	e := &r.event
-	var metadata any
-	if r.metadata != nil {
-		metadata = r.metadata
-	}
-	return []any{
-		signed(e.Position), signed(e.AggregateVersion), e.OccurredAt, e.RecordedAt, int64(e.SchemaVersion), [16]byte(e.ID), [16]byte(e.AggregateID),
-		idOrNull(e.CorrelationID), idOrNull(e.CausationID), e.Type, e.AggregateType, string(e.TenantID), string(e.ActorID), metadata, e.Data,
-	}
-}
-
-// idOrNull returns an id as pgx takes it without detours, nil for none.
-func idOrNull(id uuid.UUID) any {
-	if id == uuid.Nil {
-		return nil
-	}
-	return [16]byte(id)
+	t.int64(signed(e.Position))
+	t.int64(signed(e.AggregateVersion))
+	t.time(e.OccurredAt)
+	t.time(e.RecordedAt)
+	t.int64(int64(e.SchemaVersion))
+	t.id(e.ID)
+	t.id(e.AggregateID)
+	t.optionalID(e.CorrelationID)
+	t.optionalID(e.CausationID)
+	t.text(e.Type)
+	t.text(e.AggregateType)
+	t.text(string(e.TenantID))
+	t.text(string(e.ActorID))
+	t.optionalBlob(r.metadata)
+	t.blob(e.Data)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -35,13 +34,33 @@ func (e *InlineError) Error() string {
 func (e *InlineError) Unwrap() error { return e.Err }
 
 // inline are the projections that run in each append's own transaction.
-type inline []projection.Projection
+type inline struct {
+	projections []projection.Projection
+	types       [][]string // that each wants; nil for all
+	// signature names them with their versions, in order of names. Every program
+	// that appends must have the same, or read models would miss events.
+	signature string
+}
 
-// validate refuses projections that cannot run in an append's transaction. The
+func newInline(projections []projection.Projection) inline {
+	in := inline{projections: projections, types: make([][]string, len(projections))}
+	names := make([]string, len(projections))
+	for i, p := range projections {
+		in.types[i] = p.EventTypes()
+		names[i] = inlineName(p)
+	}
+	slices.Sort(names)
+	in.signature = strings.Join(names, ", ")
+	return in
+}
+
+func inlineName(p projection.Projection) string { return fmt.Sprintf("%s v%d", p.Name(), p.Version()) }
+
+// validateInline refuses projections that cannot run in an append's transaction. The
 // error is an [*event.InvalidError].
-func (in inline) validate() error {
+func validateInline(projections []projection.Projection) error {
 	var names []string
-	for _, p := range in {
+	for _, p := range projections {
 		if p == nil {
 			return &event.InvalidError{Field: "inline", Reason: "has a projection that is nil"}
 		}
@@ -63,24 +82,13 @@ func (in inline) validate() error {
 	return nil
 }
 
-// signature names the projections with their versions, in order of names. Every
-// program that appends must have the same, or read models would miss events.
-func (in inline) signature() string {
-	parts := make([]string, len(in))
-	for i, p := range in {
-		parts[i] = fmt.Sprintf("%s v%d", p.Name(), p.Version())
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, ", ")
-}
-
 // apply gives one event to the projections that want it.
 func (in inline) apply(ctx context.Context, tx *Tx, e event.Event) error {
-	for _, p := range in {
-		if wanted := p.EventTypes(); wanted != nil && !slices.Contains(wanted, e.Type) {
+	for i, p := range in.projections {
+		if wanted := in.types[i]; wanted != nil && !slices.Contains(wanted, e.Type) {
 			continue
 		}
-		err := recovered(func() error { return p.Apply(ctx, tx, e) })
+		err := projection.Recovered(func() error { return p.Apply(ctx, tx, e) })
 		if err == nil {
 			err = tx.passedOver()
 		}
@@ -89,16 +97,6 @@ func (in inline) apply(ctx context.Context, tx *Tx, e event.Event) error {
 		}
 	}
 	return nil
-}
-
-// recovered calls f and turns a panic into a [*projection.PanicError].
-func recovered(f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &projection.PanicError{Value: r, Stack: debug.Stack()}
-		}
-	}()
-	return f()
 }
 
 // applyAll gives the events of an append that was accepted to all projections.
@@ -124,8 +122,8 @@ func (s *Store) sendInline(ctx context.Context, batch []*request, patient bool) 
 	if err != nil {
 		return nil, &undoneError{err}
 	}
-	t := &Tx{store: s, base: base, inner: base} // not on the list of those that Close aborts
-	defer func() { _ = t.Rollback(ctx) }()      // after Commit it does nothing
+	t := &Tx{store: s, route: s.route, base: base, inner: base} // not on the list of those that Close aborts
+	defer func() { _ = t.Rollback(ctx) }()                      // after Commit it does nothing
 	verdicts, err := s.workInline(ctx, t, batch, patient)
 	switch {
 	case err != nil && errors.Is(err, ErrTxEnded):
@@ -161,7 +159,7 @@ func (s *Store) workInline(ctx context.Context, t *Tx, batch []*request, patient
 // a savepoint.
 func (s *Store) sendOneInline(ctx context.Context, t *Tx, r *request, alone, patient bool) (v verdict, err error) {
 	step := func(ctx context.Context) error {
-		verdicts, err := s.sendAll(ctx, t.base.Conn(), []*request{r}, patient, nil)
+		verdicts, err := s.sendAll(ctx, t.route, t.base.Conn(), []*request{r}, patient, nil)
 		if err != nil {
 			return err
 		}
@@ -195,11 +193,11 @@ func isLost(t *Tx) bool { return t.base.Conn().IsClosed() }
 
 // checkInline refuses a store whose inline projections are not the program's.
 func (s *Store) checkInline(ctx context.Context) error {
-	have, err := first[string](ctx, s.pool, s.schema.sql("SELECT inline FROM evident.store"))
+	have, err := first[string](ctx, s.pool, s.sql("SELECT inline FROM evident.store"))
 	if err != nil {
 		return err
 	}
-	if want := s.inline.signature(); have != want {
+	if want := s.inline.signature; have != want {
 		return &InlineMismatchError{Store: have, Program: want}
 	}
 	return nil

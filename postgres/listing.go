@@ -3,16 +3,13 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/evident-go/evident/audit"
-	"github.com/evident-go/evident/projection"
 )
 
 // listing is a table whose rows are kept once and for all, by position.
@@ -29,34 +26,25 @@ func (l *listing[T]) in(s *Store) string { return s.sql(defaultSchema + "." + l.
 // add adds rows, several of them by COPY. It reports false if there is one row
 // and another stands in its place; of several, one is then an error.
 func (l *listing[T]) add(ctx context.Context, s *Store, tx pgx.Tx, items []T) (bool, error) {
-	if s.walled && len(items) > 1 {
-		return l.addEach(ctx, s, tx, items)
-	}
 	const usual = 512
-	rows := &tuples{bytes: make([]byte, 0, usual*len(items))}
+	rows := &tuples{values: make(values, 0, usual*len(items))}
 	for _, item := range items {
 		rows.begin(len(l.columns))
 		if err := l.encode(rows, item); err != nil {
 			return false, err
 		}
 	}
-	if len(items) == 1 {
-		return rows.insertInto(ctx, tx, l.in(s), l.columns)
+	switch {
+	case len(items) == 1:
+		added, err := rows.insertInto(ctx, tx, l.in(s), l.columns, orPassOver)
+		return added == 1, err
+	case s.walled:
+		_, err := rows.insertInto(ctx, tx, l.in(s), l.columns, orFail)
+		return err == nil, err
+	default:
+		err := rows.copyInto(ctx, tx, l.in(s), l.columns)
+		return err == nil, err
 	}
-	return true, rows.copyInto(ctx, tx, l.in(s), l.columns)
-}
-
-// addEach adds rows one by one: where row-level security stops the role,
-// PostgreSQL refuses COPY.
-func (l *listing[T]) addEach(ctx context.Context, s *Store, tx pgx.Tx, items []T) (bool, error) {
-	for i := range items {
-		if added, err := l.add(ctx, s, tx, items[i:i+1]); err != nil {
-			return false, err
-		} else if !added {
-			return false, projection.AsPoison(fmt.Errorf("another row stands at position %d", l.position(items[i])))
-		}
-	}
-	return true, nil
 }
 
 // empty removes all rows. They are guarded against everybody, so the schema has
@@ -82,10 +70,6 @@ func (l *listing[T]) lookUp(ctx context.Context, s *Store, tx pgx.Tx, condition 
 func (l *listing[T]) scan(d *decoder) func(row pgx.CollectableRow) (T, error) {
 	return func(row pgx.CollectableRow) (T, error) { return l.decode(d, row.RawValues()) }
 }
-
-// bounded returns conditions behind the first three arguments of a page: above
-// which position, up to which, and how many rows.
-func bounded() *conditions { return &conditions{args: make([]any, bounds)} }
 
 // find yields the rows of a page that meet the conditions, up to where the
 // table ended when ranging began. No connection is held while the caller works
@@ -126,10 +110,10 @@ func (b *browse[T]) run(ctx context.Context, where *conditions, yield func(T, er
 			return err
 		}
 	}
-	query := b.query(where)
+	query := where.page(strings.Join(b.listing.columns, ", "), b.listing.in(b.store), "position", "position", !b.forward)
 	for b.low < b.high && b.limit > 0 {
 		size := min(b.limit, pageRecords)
-		if err := b.fetch(ctx, query, size, where.args); err != nil {
+		if err := b.fetch(ctx, query, where.within(b.low, b.high, size)); err != nil {
 			return err
 		}
 		for _, item := range b.items {
@@ -148,16 +132,6 @@ func (b *browse[T]) run(ctx context.Context, where *conditions, yield func(T, er
 	return b.store.usable(ctx)
 }
 
-// query returns the statement for a page.
-func (b *browse[T]) query(where *conditions) string {
-	direction := " DESC"
-	if b.forward {
-		direction = ""
-	}
-	return "SELECT " + strings.Join(b.listing.columns, ", ") + " FROM " + b.listing.in(b.store) +
-		" WHERE position > $1 AND position <= $2" + where.sql.String() + " ORDER BY position" + direction + " LIMIT $3"
-}
-
 // end ends what will be read where the table ends now. Whoever begins there
 // and goes back does not see what comes later, either.
 func (b *browse[T]) end(ctx context.Context) error {
@@ -169,9 +143,7 @@ func (b *browse[T]) end(ctx context.Context) error {
 	})
 }
 
-func (b *browse[T]) fetch(ctx context.Context, query string, size int, where []any) error {
-	args := slices.Clone(where)
-	args[0], args[1], args[2] = b.low, b.high, size
+func (b *browse[T]) fetch(ctx context.Context, query string, args []any) error {
 	return b.store.call(ctx, "find in "+b.listing.table, func(ctx context.Context, c conn) error {
 		rows, err := c.Query(ctx, query, args...)
 		if err != nil {

@@ -43,7 +43,7 @@ func (s *Store) moveMark(ctx context.Context, mark uint64) (uint64, error) {
 	if _, err := s.Wait(ctx, mark); err != nil {
 		return mark, err
 	}
-	stands, err := first[uint64](ctx, s.pool, s.schema.sql("SELECT evident.keep_mark()"))
+	stands, err := first[uint64](ctx, s.pool, s.sql("SELECT evident.keep_mark()"))
 	if err != nil {
 		return mark, s.failure("keep mark", err)
 	}

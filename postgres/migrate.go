@@ -3,49 +3,21 @@ package postgres
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
-	"io/fs"
-	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/migration"
 )
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migration is one step of the schema. Its version is the number in front of
-// its file's name.
-type migration struct {
-	version int
-	script  string
-}
-
 // migrations returns all steps in order.
-func migrations() ([]migration, error) {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	if err != nil {
-		return nil, err
-	}
-	steps := make([]migration, len(names))
-	for i, name := range names {
-		script, err := migrationFiles.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		number, _, _ := strings.Cut(strings.TrimPrefix(name, "migrations/"), "_")
-		if version, err := strconv.Atoi(number); err != nil || version != i+1 {
-			return nil, &event.DefinitionError{Subject: name, Reason: fmt.Sprintf("must be migration %d", i+1)}
-		}
-		steps[i] = migration{version: i + 1, script: string(script)}
-	}
-	return steps, nil
-}
+func migrations() ([]migration.Step, error) { return migration.Steps(migrationFiles) }
 
 // Migrate creates the schema and its tables, or brings them up to what this
 // program needs. It may be called at any time, by several processes at once,
@@ -53,9 +25,9 @@ func migrations() ([]migration, error) {
 // lock, and a step that is done is not done again. The database must exist, and
 // the role must be allowed to create in it; the role of [Open] need not be.
 //
-// Errors: [event.ErrInvalid] for a bad configuration; [eventstore.ErrSchema] for
-// a schema newer than this program's, or one that is somebody else's; and an
-// [*Error], which is [ErrPermission] for a role without the rights.
+// Errors: [event.ErrInvalid] for a bad configuration, a schema that is somebody
+// else's and a server that is too old; [eventstore.ErrSchema] for a schema newer
+// than this program's; and an [*Error], which is [ErrPermission] for a role without the rights.
 func Migrate(ctx context.Context, config Config) error {
 	if err := config.Validate(); err != nil {
 		return fmt.Errorf("migrate: %w", err)
@@ -113,10 +85,10 @@ func (m migrator) run(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	for _, step := range steps[have:] {
-		if _, err := tx.Exec(ctx, m.schema.sql(step.script)); err != nil {
-			return fmt.Errorf("migration %d: %w", step.version, err)
+		if _, err := tx.Exec(ctx, m.schema.sql(step.Script)); err != nil {
+			return fmt.Errorf("migration %d: %w", step.Version, err)
 		}
-		if _, err := tx.Exec(ctx, m.schema.sql("INSERT INTO evident.migrations (version) VALUES ($1)"), step.version); err != nil {
+		if _, err := tx.Exec(ctx, m.schema.sql("INSERT INTO evident.migrations (version) VALUES ($1)"), step.Version); err != nil {
 			return err
 		}
 	}
@@ -200,7 +172,7 @@ func refuseForeign(ctx context.Context, q querier, name schema) error {
 		return err
 	}
 	if tables > 0 {
-		return errors.Join(&event.InvalidError{Field: "schema", Value: string(name), Reason: "has tables of another program; an event store has a schema of its own"})
+		return &event.InvalidError{Field: "schema", Value: string(name), Reason: "has tables of another program; an event store has a schema of its own"}
 	}
 	return nil
 }

@@ -24,10 +24,9 @@ var (
 // event takes effect exactly once: what handlers write and the checkpoint are
 // committed together. It is made by [NewProjection].
 type Projection struct {
-	*projection.Declared[pgx.Tx]
+	*projection.Declared[*Tx]
 
 	tables []table
-	resets bool // whether OnReset was among the parts
 }
 
 // NewProjection returns a projection that is put together from parts: [On],
@@ -51,7 +50,7 @@ type Projection struct {
 // handler must not append to the store itself, or wait for a projection: the
 // append may wait for the handler's transaction, which waits for it.
 func NewProjection(name string, version int, parts ...Part) *Projection {
-	d := &declaration{Declaration: projection.Declare[pgx.Tx](name, version)}
+	d := &declaration{Declaration: projection.Declare[*Tx](name, version)}
 	for _, part := range parts {
 		if part == nil {
 			d.Refuse("a part is nil")
@@ -59,23 +58,29 @@ func NewProjection(name string, version int, parts ...Part) *Projection {
 		}
 		part(d)
 	}
-	d.checkTables()
-	target := func(ctx context.Context, tx projection.Tx) (pgx.Tx, error) {
-		t, err := own(ctx, name, tx)
-		if err != nil {
-			return nil, err
-		}
-		return t.PGX(), nil
+	d.declareTables(name, version)
+	for _, reset := range d.resets {
+		d.OnReset(reset)
 	}
-	return &Projection{Declared: d.Build(target), tables: d.tables, resets: d.resets}
+	target := func(ctx context.Context, tx projection.Tx) (*Tx, error) { return own(ctx, name, tx) }
+	return &Projection{Declared: d.Build(target), tables: d.tables}
 }
 
 // declaration collects what parts say.
 type declaration struct {
-	*projection.Declaration[pgx.Tx]
+	*projection.Declaration[*Tx]
 
 	tables []table
-	resets bool
+	resets []func(ctx context.Context, tx *Tx) error // to run when the tables are empty
+}
+
+// lending gives a handler the form that a declaration wants: of a transaction
+// it sees what is the database's.
+func lending[E any](f func(context.Context, pgx.Tx, E) error) func(context.Context, *Tx, E) error {
+	if f == nil {
+		return nil
+	}
+	return func(ctx context.Context, tx *Tx, e E) error { return f(ctx, tx.PGX(), e) }
 }
 
 // Part is one thing that a projection declares.
@@ -85,14 +90,14 @@ type Part func(*declaration)
 // effect with the checkpoint or, in an inline projection, with the append. It
 // appends events through [Store.Within] and tx, if at all; see [NewProjection].
 func On[P event.Payload](f func(ctx context.Context, tx pgx.Tx, e event.Of[P]) error) Part {
-	return func(d *declaration) { projection.Handle(d.Declaration, f) }
+	return func(d *declaration) { projection.Handle(d.Declaration, lending(f)) }
 }
 
 // OnEvery handles the events of the given types, or every event if none is
 // given, with the payload as bytes. Older names of a type are not looked for.
 // It runs before the handler of the event's type.
 func OnEvery(f func(ctx context.Context, tx pgx.Tx, e event.Event) error, types ...string) Part {
-	return func(d *declaration) { d.OnEvery(f, types...) }
+	return func(d *declaration) { d.OnEvery(lending(f), types...) }
 }
 
 // OnBatch handles whole batches of events, where writing many rows at once, by
@@ -101,15 +106,18 @@ func OnEvery(f func(ctx context.Context, tx pgx.Tx, e event.Event) error, types 
 // happens when it fails, says [projection.Batcher]. A projection with OnBatch
 // has no other handler.
 func OnBatch(f func(ctx context.Context, tx pgx.Tx, events []event.Event) error, types ...string) Part {
-	return func(d *declaration) { d.OnBatch(f, types...) }
+	return func(d *declaration) { d.OnBatch(lending(f), types...) }
 }
 
 // OnReset runs when the projection is reset, after its tables were emptied:
 // for what it has written elsewhere in the database.
 func OnReset(f func(ctx context.Context, tx pgx.Tx) error) Part {
 	return func(d *declaration) {
-		d.resets = true
-		d.OnReset(f)
+		if f == nil {
+			d.Refuse("function given to OnReset is nil")
+			return
+		}
+		d.resets = append(d.resets, func(ctx context.Context, tx *Tx) error { return f(ctx, tx.PGX()) })
 	}
 }
 
@@ -155,52 +163,22 @@ func (p *Projection) sound(tx projection.Tx, err error) error {
 	if !ok {
 		return err
 	}
-	conn := t.base.Conn().PgConn()
-	switch {
-	case conn.IsClosed():
-		return err // if it is nil, the next statement says why
-	case conn.IsBusy():
+	if conn := t.base.Conn().PgConn(); conn.IsBusy() && !conn.IsClosed() {
 		return errors.Join(&event.DefinitionError{Subject: p.Name(), Reason: "a handler has left rows open"}, err)
-	case conn.TxStatus() == txNone:
-		return errors.Join(&event.DefinitionError{Subject: p.Name(), Reason: "a handler has ended the transaction"}, err)
+	}
+	switch unfit := t.passedOver(); {
+	case errors.Is(unfit, ErrTxEnded):
+		return errors.Join(&event.DefinitionError{Subject: p.Name(), Reason: "a handler has ended the transaction"}, unfit, err)
 	case err != nil:
 		return err
 	default:
-		return t.passedOver()
+		return unfit
 	}
 }
 
 // Prepare implements [projection.Preparer]: it creates the tables that are not
 // there.
 func (p *Projection) Prepare(ctx context.Context, tx projection.Tx) error {
-	return p.eachTable(ctx, tx, tableOf.prepare)
-}
-
-// CanReset implements [projection.ResetChecker]: with [Table] or [OnReset].
-func (p *Projection) CanReset() error {
-	if len(p.tables) > 0 {
-		return p.Validate()
-	}
-	return p.Declared.CanReset()
-}
-
-// Reset implements [projection.Projection]: it drops the tables, creates them
-// anew and calls what [OnReset] was given.
-func (p *Projection) Reset(ctx context.Context, tx projection.Tx) error {
-	if err := p.CanReset(); err != nil {
-		return err
-	}
-	if err := p.eachTable(ctx, tx, tableOf.recreate); err != nil {
-		return err
-	}
-	if p.resets {
-		return p.Declared.Reset(ctx, tx)
-	}
-	return nil
-}
-
-// eachTable calls f for each table of a projection that was declared soundly.
-func (p *Projection) eachTable(ctx context.Context, tx projection.Tx, f func(tableOf, context.Context) error) error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
@@ -209,7 +187,7 @@ func (p *Projection) eachTable(ctx context.Context, tx projection.Tx, f func(tab
 		return err
 	}
 	for _, table := range p.tables {
-		if err := f(tableOf{table: table, projection: p.Name(), version: p.Version(), tx: t}, ctx); err != nil {
+		if err := table.of(p.Name(), p.Version(), t).prepare(ctx); err != nil {
 			return err
 		}
 	}

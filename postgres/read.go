@@ -39,7 +39,7 @@ func (s *Store) readStream(ctx context.Context, q querier, ahead bool, stream ev
 		if query.To != 0 {
 			r.high = signed(query.To)
 		}
-		r.events(ctx, ofStream(stream, query.Direction), byVersion)(yield)
+		r.events(ctx, ofStream(stream), byVersion)(yield)
 	}
 }
 
@@ -77,7 +77,7 @@ func byPosition(e *event.Event) uint64 { return e.Position }
 type reading struct {
 	store     *Store
 	from      querier
-	selection *selection
+	found     selection
 	direction eventstore.Direction
 	place     func(e *event.Event) uint64 // an event's version or position
 	low, high int64                       // of those; what is left to be read
@@ -88,8 +88,8 @@ type reading struct {
 }
 
 // events yields what a selection finds, in the order of place.
-func (r *reading) events(ctx context.Context, found *selection, place func(e *event.Event) uint64) iter.Seq2[event.Event, error] {
-	r.selection, r.place, r.decoder, r.size = found, place, newDecoder(), pageEvents
+func (r *reading) events(ctx context.Context, found selection, place func(e *event.Event) uint64) iter.Seq2[event.Event, error] {
+	r.found, r.place, r.decoder, r.size = found, place, newDecoder(), pageEvents
 	return func(yield func(event.Event, error) bool) {
 		if r.low >= r.high || r.limit == 0 {
 			return
@@ -141,7 +141,7 @@ func (r *reading) fill(ctx context.Context, p *page) error {
 	scope, free := r.store.scope(ctx)
 	defer free()
 	p.asked = min(r.size, r.limit)
-	rows, err := r.from.Query(scope, r.store.schema.sql(r.selection.sql.String()), append([]any{r.low, r.high, p.asked}, r.selection.args...)...)
+	rows, err := r.from.Query(scope, r.store.sql(r.found.sql(r.direction)), r.found.where.within(r.low, r.high, p.asked)...)
 	if err == nil {
 		err = p.fill(rows, r.decoder)
 	}

@@ -37,7 +37,7 @@ func (s *Store) upToDate(premises []premise, head uint64) []premise {
 		return premises
 	}
 	return append(premises, premise{
-		sql:  s.schema.sql("SELECT position >= $1 FROM evident.mark"),
+		sql:  s.sql("SELECT position >= $1 FROM evident.mark"),
 		args: []string{strconv.FormatInt(signed(head), 10)},
 		err:  &Error{Op: "read", Schema: string(s.schema), Err: errLagging},
 	})

@@ -42,16 +42,6 @@ func granted(tb testing.TB, config postgres.Config, rights ...postgres.Right) po
 	return as
 }
 
-// dial connects without a store.
-func dial(tb testing.TB, url string) *pgx.Conn {
-	tb.Helper()
-	ctx := context.WithoutCancel(tb.Context()) // clean-ups dial, too
-	conn, err := pgx.Connect(ctx, url)
-	require.NoError(tb, err)
-	tb.Cleanup(func() { _ = conn.Close(ctx) })
-	return conn
-}
-
 // beginPlain starts a transaction of the caller. Should the test fail before its end, it is undone.
 func beginPlain(tb testing.TB, store *postgres.Store) pgx.Tx {
 	tb.Helper()
@@ -60,16 +50,6 @@ func beginPlain(tb testing.TB, store *postgres.Store) pgx.Tx {
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = tx.Rollback(ctx) })
 	return tx
-}
-
-func execute(tb testing.TB, url, statements string) {
-	tb.Helper()
-	ctx := context.WithoutCancel(tb.Context())
-	conn, err := pgx.Connect(ctx, url)
-	require.NoError(tb, err)
-	_, err = conn.Exec(ctx, statements)
-	require.NoError(tb, err)
-	require.NoError(tb, conn.Close(ctx))
 }
 
 func requireCode(tb testing.TB, code string, err error) {

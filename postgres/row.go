@@ -52,8 +52,8 @@ func (d *decoder) decode(row [][]byte) (event.Event, error) {
 	}
 	d.err = nil
 	e := event.Event{
-		Position:         unsigned(d.integer(row[colPosition])),
-		AggregateVersion: unsigned(d.integer(row[colAggregateVersion])),
+		Position:         d.unsigned(row[colPosition]),
+		AggregateVersion: d.unsigned(row[colAggregateVersion]),
 		OccurredAt:       d.time(row[colOccurredAt]),
 		RecordedAt:       d.time(row[colRecordedAt]),
 		SchemaVersion:    int(d.integer(row[colSchemaVersion])),
@@ -89,6 +89,9 @@ func (d *decoder) integer(value []byte) int64 {
 	}
 	return int64(binary.BigEndian.Uint64(value))
 }
+
+// unsigned reads a position or a version, which are not negative.
+func (d *decoder) unsigned(value []byte) uint64 { return unsigned(d.integer(value)) }
 
 // epoch is where PostgreSQL counts microseconds from, in Unix time.
 const epoch = 946684800

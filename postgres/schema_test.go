@@ -80,14 +80,6 @@ func describe(t *testing.T, conn *pgx.Conn, schema string) []string {
 	return lines
 }
 
-func connect(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, conn.Close(t.Context())) })
-	return conn
-}
-
 func text(lines []string) []byte { return []byte(strings.Join(lines, "\n") + "\n") }
 
 // migrated describes the schema that Migrate makes.
@@ -95,7 +87,7 @@ func migrated(t *testing.T, config postgres.Config) []string {
 	t.Helper()
 	config.URL = pgtest.URL(t)
 	require.NoError(t, postgres.Migrate(t.Context(), config))
-	return describe(t, connect(t, config.URL), config.Schema)
+	return describe(t, dial(t, config.URL), config.Schema)
 }
 
 func TestSchemaIsTheGoldenOne(t *testing.T) {
@@ -119,7 +111,7 @@ func TestSchemaIsTheSameUnderAnotherName(t *testing.T) {
 func TestMigrationsAreTheGoldenOnes(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)
-	conn := connect(t, url)
+	conn := dial(t, url)
 	_, err := conn.Exec(t.Context(), "CREATE SCHEMA evident; CREATE TABLE evident.migrations (version int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())")
 	require.NoError(t, err)
 	files, err := filepath.Glob("migrations/*.sql")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/evident-go/evident/aggregate"
@@ -121,4 +122,12 @@ func restored(t *time.Time) time.Time {
 		return time.Time{}
 	}
 	return event.Time(*t)
+}
+
+// idOrNull returns an id as an argument, nil for none.
+func idOrNull(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return [16]byte(id)
 }

@@ -55,7 +55,7 @@ func (s *Store) Stall(ctx context.Context) (Stall, error) {
 	defer free()
 	var found Stall
 	var since *time.Time
-	err := s.pool.QueryRow(scope, s.schema.sql(lowestFloor)).Scan(&found.Floor, &found.Waiting, &found.PID, &found.Prepared,
+	err := s.pool.QueryRow(scope, s.sql(lowestFloor)).Scan(&found.Floor, &found.Waiting, &found.PID, &found.Prepared,
 		&found.Role, &found.Application, &found.Client, &found.State, &found.Query, &since)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Stall{}, nil

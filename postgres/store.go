@@ -29,6 +29,8 @@ type Store struct {
 	id      uuid.UUID
 	pool    *pgxpool.Pool
 	release func() // closes the pool if it is the store's own
+	route   route
+	late    *Error // what an append is told that has no answer within WriteTimeout
 	walled  bool   // whether row-level security stops the role
 
 	queue   *queue
@@ -77,7 +79,8 @@ func newStore(config Config) *Store {
 	return &Store{
 		config:   config,
 		schema:   schema(config.Schema),
-		inline:   config.Inline,
+		inline:   newInline(config.Inline),
+		late:     &Error{Op: "append", Schema: config.Schema, Err: fmt.Errorf("no answer within %s, which Config.WriteTimeout bounds", config.WriteTimeout)},
 		queue:    newQueue(),
 		open:     make(map[*Tx]struct{}),
 		patience: make(chan struct{}, mostHeld),
@@ -89,6 +92,7 @@ func (s *Store) connect(ctx context.Context) (err error) {
 	if s.pool, s.release, err = s.config.connect(ctx); err != nil {
 		return err
 	}
+	s.route = routeOf(s.pool.Config().ConnConfig)
 	if s.id, err = s.check(ctx); err != nil {
 		s.release()
 	}

@@ -45,9 +45,9 @@ type table struct {
 // Longer names would be cut by the database.
 var tableName = regexp.MustCompile(`^([a-z_][a-z0-9_]{0,62}\.)?[a-z_][a-z0-9_]{0,62}$`)
 
-// checkTables refuses names that need quoting, and tables that are declared
-// twice.
-func (d *declaration) checkTables() {
+// declareTables refuses names that need quoting, and tables that are declared
+// twice, and lets a reset make each anew.
+func (d *declaration) declareTables(projection string, version int) {
 	seen := make(map[string]bool)
 	for _, t := range d.tables {
 		switch {
@@ -57,6 +57,7 @@ func (d *declaration) checkTables() {
 			d.Refuse(fmt.Sprintf("table %q is declared twice", t.name))
 		}
 		seen[t.name] = true
+		d.OnReset(func(ctx context.Context, tx *Tx) error { return t.of(projection, version, tx).recreate(ctx) })
 	}
 }
 
@@ -74,6 +75,10 @@ type tableOf struct {
 	projection string
 	version    int
 	tx         *Tx
+}
+
+func (t table) of(projection string, version int, tx *Tx) tableOf {
+	return tableOf{table: t, projection: projection, version: version, tx: tx}
 }
 
 // found is what stands in the place of a table.

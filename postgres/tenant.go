@@ -111,7 +111,7 @@ func (m migrator) secure(ctx context.Context, tx pgx.Tx) error {
 func (s *Store) checkRowSecurity(ctx context.Context) error {
 	var up, active bool
 	var role string
-	err := s.pool.QueryRow(ctx, s.schema.sql(`
+	err := s.pool.QueryRow(ctx, s.sql(`
 		SELECT relrowsecurity, row_security_active(oid), current_user::text FROM pg_class WHERE oid = 'evident.events'::regclass`)).
 		Scan(&up, &active, &role)
 	s.walled = up && active

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/evident-go/evident/audit"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
 	"github.com/evident-go/evident/eventstore/eventstoretest"
@@ -23,16 +24,6 @@ func newWall(tb testing.TB) postgres.Config {
 	config.RowSecurity = true
 	require.NoError(tb, postgres.Migrate(tb.Context(), config))
 	return config
-}
-
-// read returns all events of a sequence.
-func read(tb testing.TB, events iter.Seq2[event.Event, error]) (all []event.Event) {
-	tb.Helper()
-	for e, err := range events {
-		require.NoError(tb, err)
-		all = append(all, e)
-	}
-	return all
 }
 
 // failure returns the error of a sequence that yields nothing else.
@@ -349,4 +340,26 @@ func TestTheWallKeepsIndexesInUse(t *testing.T) {
 	require.NoError(t, rows.Err())
 	assert.Regexp(t, `events_by_(tenant|position)`, plan.String())
 	assert.NotContains(t, plan.String(), "SubPlan", "the setting is read once, not for each row")
+}
+
+// Behind the wall PostgreSQL refuses COPY; imports and the audit log do without.
+func TestManyRowsBehindTheWall(t *testing.T) {
+	t.Parallel()
+	config := newWall(t)
+	store := open(t, granted(t, config, postgres.CanProject, postgres.CanSeeAllTenants))
+	events := history(4, 100)
+	stored, err := store.Import(t.Context(), sequence(events))
+	require.NoError(t, err)
+	require.Equal(t, len(events), stored)
+	got := readAll(t, store, eventstore.Query{})
+	for i, e := range events {
+		require.Equal(t, eventstore.Place(e, eventstore.StreamOf(e), e.AggregateVersion, got[i].Position, e.RecordedAt), got[i])
+	}
+	again, err := store.Import(t.Context(), sequence(events))
+	require.NoError(t, err)
+	require.Zero(t, again)
+
+	log, activity := postgres.NewAuditLog(store, audit.Config{}), postgres.NewUserActivity(store)
+	require.NoError(t, newRunner(t, store, log, activity).RunUntilCaughtUp(t.Context()))
+	assertEqualToReplay(t, store, log, activity, uint64(len(events)))
 }

@@ -7,106 +7,85 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// tuples are rows in the binary format in which COPY takes them: measured, to
-// write them down by hand takes a third of what a codec for each value does.
-type tuples struct {
-	bytes []byte
-	rows  int
+// tuples are rows in the binary format in which COPY takes them: for each, how
+// many values it has, and the values.
+type tuples struct{ values }
+
+// begin begins a row. Its values must follow, one for each column.
+func (t *tuples) begin(columns int) {
+	t.values = binary.BigEndian.AppendUint16(t.values, uint16(columns)) //nolint:gosec // a table has 1,600 at the most.
 }
 
 // What stands before and behind the rows.
 const (
 	copyHeader  = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	copyTrailer = "\xff\xff"
-	absent      = ^uint32(0) // in place of a value's size
 )
-
-// begin begins a row. Its values must follow, one for each column.
-func (t *tuples) begin(columns int) {
-	t.bytes = binary.BigEndian.AppendUint16(t.bytes, uint16(columns)) //nolint:gosec // a table has 1,600 at the most.
-	t.rows++
-}
-
-func (t *tuples) null() { t.bytes = binary.BigEndian.AppendUint32(t.bytes, absent) }
-
-// size says how long the value is that follows.
-func (t *tuples) size(bytes int) {
-	t.bytes = binary.BigEndian.AppendUint32(t.bytes, uint32(bytes)) //nolint:gosec // what is longer the database would not have taken.
-}
-
-func (t *tuples) text(value string) {
-	t.size(len(value))
-	t.bytes = append(t.bytes, value...)
-}
-
-// json adds a document, NULL for none.
-func (t *tuples) json(document []byte) {
-	if document == nil {
-		t.null()
-		return
-	}
-	t.size(len(document))
-	t.bytes = append(t.bytes, document...)
-}
-
-func (t *tuples) integer(value int64) {
-	t.size(8)
-	t.bytes = binary.BigEndian.AppendUint64(t.bytes, uint64(value)) //nolint:gosec // two's complement is what is wanted.
-}
-
-func (t *tuples) time(value time.Time) { t.integer(value.UnixMicro() - epoch*1e6) }
-
-func (t *tuples) id(id uuid.UUID) {
-	t.size(len(id))
-	t.bytes = append(t.bytes, id[:]...)
-}
-
-// optionalID adds an id, NULL for none.
-func (t *tuples) optionalID(id uuid.UUID) {
-	if id == uuid.Nil {
-		t.null()
-		return
-	}
-	t.id(id)
-}
 
 // copyInto adds the rows to a table.
 func (t *tuples) copyInto(ctx context.Context, tx pgx.Tx, table string, columns []string) error {
-	rows := io.MultiReader(strings.NewReader(copyHeader), bytes.NewReader(t.bytes), strings.NewReader(copyTrailer))
+	rows := io.MultiReader(strings.NewReader(copyHeader), bytes.NewReader(t.values), strings.NewReader(copyTrailer))
 	_, err := tx.Conn().PgConn().CopyFrom(ctx, rows, "COPY "+table+" ("+strings.Join(columns, ", ")+") FROM STDIN (FORMAT binary)")
 	return err
 }
 
-// insertInto adds the one row to a table, unless one stands in its place, and
-// reports whether it did.
-func (t *tuples) insertInto(ctx context.Context, tx pgx.Tx, table string, columns []string) (bool, error) {
-	var sql strings.Builder
-	sql.WriteString("INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES ($1")
-	for i := range columns[1:] {
-		sql.WriteString(", $" + strconv.Itoa(i+2))
+// What becomes of a row in whose place another one stands.
+const (
+	orFail     = ""
+	orPassOver = " ON CONFLICT DO NOTHING"
+)
+
+// insertInto adds the rows one by one, in one round trip, and returns how many
+// it has added. It is for single rows, and for where PostgreSQL refuses COPY,
+// which it does if row-level security stops the role.
+func (t *tuples) insertInto(ctx context.Context, tx pgx.Tx, table string, columns []string, conflict string) (added int64, err error) {
+	places := make([]string, len(columns))
+	for i := range places {
+		places[i] = "$" + strconv.Itoa(i+1)
 	}
-	sql.WriteString(") ON CONFLICT DO NOTHING")
-	result := tx.Conn().PgConn().ExecParams(ctx, sql.String(), t.values(), nil, []int16{pgx.BinaryFormatCode}, nil).Read()
-	return result.CommandTag.RowsAffected() == 1, result.Err
+	insert := "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES (" + strings.Join(places, ", ") + ")" + conflict
+	p := tx.Conn().PgConn().StartPipeline(ctx)
+	defer func() {
+		if lost := p.Close(); err == nil {
+			err = lost
+		}
+	}()
+	sent := 0
+	for rest := t.values; len(rest) > 0; sent++ {
+		var row [][]byte
+		row, rest = firstRow(rest)
+		p.SendQueryParams(insert, row, nil, []int16{pgx.BinaryFormatCode}, nil)
+	}
+	if err := p.Sync(); err != nil {
+		return 0, err
+	}
+	for range sent {
+		var result *pgconn.Result
+		if result, err = nextResult(p); err != nil {
+			return 0, err
+		}
+		if result.Err != nil {
+			return 0, result.Err
+		}
+		added += result.CommandTag.RowsAffected()
+	}
+	return added, nil
 }
 
-// values returns those of the one row, nil for NULL.
-func (t *tuples) values() [][]byte {
-	values := make([][]byte, 0, binary.BigEndian.Uint16(t.bytes))
-	for left := t.bytes[2:]; len(left) > 0; {
-		size := binary.BigEndian.Uint32(left)
-		if left = left[4:]; size == absent {
-			values = append(values, nil)
-			continue
+// firstRow takes the first row out: its values, nil for NULL.
+func firstRow(rows values) (row [][]byte, rest values) {
+	row = make([][]byte, binary.BigEndian.Uint16(rows))
+	rest = rows[2:]
+	for i := range row {
+		size := binary.BigEndian.Uint32(rest)
+		if rest = rest[4:]; size != absent {
+			row[i], rest = rest[:size:size], rest[size:]
 		}
-		values = append(values, left[:size:size])
-		left = left[size:]
 	}
-	return values
+	return row, rest
 }

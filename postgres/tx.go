@@ -20,6 +20,7 @@ var _ projection.Tx = (*Tx)(nil)
 // safe for concurrent use.
 type Tx struct {
 	store *Store
+	route route // over the connection of base
 	base  pgx.Tx
 
 	mu    sync.Mutex
@@ -48,7 +49,7 @@ func (s *Store) begin(ctx context.Context) (*Tx, error) {
 	if err != nil {
 		return nil, s.failure("begin", err)
 	}
-	t := &Tx{store: s, base: base, inner: base}
+	t := &Tx{store: s, route: s.route, base: base, inner: base}
 	s.mu.Lock()
 	s.open[t] = struct{}{}
 	s.mu.Unlock()

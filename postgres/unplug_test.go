@@ -122,6 +122,34 @@ func TestAppendWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
+// An append whose answer was lost, and which is refused when it is sent again, may
+// still be stored by the first call if the stream can come to where it wants it:
+// then nobody knows. If it cannot, the refusal is for good.
+func TestRefusalAfterALostAnswer(t *testing.T) {
+	t.Parallel()
+	p, m, store, straight := newTimedStore(t, postgres.Config{}, 1)
+	for _, c := range []struct {
+		expected eventstore.Expectation
+		unknown  bool
+	}{
+		{eventstore.Exact(5), true},
+		{eventstore.StreamExists(), true},
+		{eventstore.NoStream(), false},
+		{eventstore.Exact(1), false},
+	} {
+		warm(t, store)
+		a := newAppend(2)
+		if a.Expected = c.expected; !c.unknown {
+			_, err := straight.Append(t.Context(), eventstore.Append{Stream: a.Stream, Events: randomEvents(2)})
+			require.NoError(t, err)
+		}
+		m.once(sendsAppend, func(client string) { p.cutOff(client, answer, 0) })
+		_, err := store.Append(t.Context(), a)
+		require.Equal(t, c.unknown, errors.Is(err, eventstore.ErrOutcomeUnknown), "%v: %v", c.expected, err)
+		require.Equal(t, !c.unknown, errors.Is(err, eventstore.ErrConflict), "%v: %v", c.expected, err)
+	}
+}
+
 // Whatever fails after the answer to an append was lost, the caller is not
 // told that nothing was stored.
 func TestLostAnswerStaysUnknown(t *testing.T) {

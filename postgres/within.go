@@ -39,12 +39,15 @@ import (
 //
 // The store within a transaction is no safer for concurrent use than the
 // transaction, and its Close does nothing.
-func (s *Store) Within(tx pgx.Tx) eventstore.Store { return &within{Store: s, tx: tx} }
+func (s *Store) Within(tx pgx.Tx) eventstore.Store {
+	return &within{Store: s, tx: tx, route: routeOf(tx.Conn().Config())}
+}
 
 type within struct {
 	*Store
 
-	tx pgx.Tx
+	tx    pgx.Tx
+	route route // of the pool that the transaction comes from, which may be another than the store's
 }
 
 // Append implements [eventstore.Store]. A refusal, such as a conflict, a stored
@@ -65,8 +68,8 @@ func (w *within) Append(ctx context.Context, appends ...eventstore.Append) (even
 		}
 		return result, refusal
 	}
-	t := &Tx{store: w.Store, base: w.tx, inner: w.tx}
-	v, err := w.sendOneInline(ctx, t, r, len(w.inline) == 0, true)
+	t := &Tx{store: w.Store, route: w.route, base: w.tx, inner: w.tx}
+	v, err := w.sendOneInline(ctx, t, r, len(w.inline.projections) == 0, true)
 	switch {
 	case err != nil:
 		return eventstore.Result{}, w.failure("append", err)

@@ -211,7 +211,7 @@ func (w *worker) apply(ctx context.Context, tx Tx, e event.Event) error {
 	if w.batcher != nil {
 		return w.applyBatch(ctx, tx, []event.Event{e})
 	}
-	return recovered(func() error { return w.projection.Apply(ctx, tx, e) })
+	return Recovered(func() error { return w.projection.Apply(ctx, tx, e) })
 }
 
 // transact runs f in a transaction and commits in it what came out: letters
@@ -247,7 +247,7 @@ func (w *worker) tell(status Status) {
 	if w.config.OnProgress == nil {
 		return
 	}
-	if err := recovered(func() error { w.config.OnProgress(status); return nil }); err != nil {
+	if err := Recovered(func() error { w.config.OnProgress(status); return nil }); err != nil {
 		w.log.Error("OnProgress panicked", zap.Error(err))
 	}
 }

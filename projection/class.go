@@ -141,8 +141,9 @@ type PanicError struct {
 // Error implements error. It contains the stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v\n%s", e.Value, e.Stack) }
 
-// recovered calls f and turns a panic into a [*PanicError].
-func recovered(f func() error) (err error) {
+// Recovered calls f and turns a panic into a [*PanicError]. It is for whoever
+// calls handlers: the runner, and adapters that run projections inline.
+func Recovered(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = &PanicError{Value: r, Stack: debug.Stack()}

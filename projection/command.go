@@ -105,7 +105,7 @@ func (w *worker) resetAll(ctx context.Context) error {
 		return err
 	}
 	if w.projection.Guarantee() != ExactlyOnce {
-		if err := recovered(func() error { return w.projection.Reset(ctx, nil) }); err != nil {
+		if err := Recovered(func() error { return w.projection.Reset(ctx, nil) }); err != nil {
 			return err
 		}
 	}
@@ -122,5 +122,5 @@ func (w *worker) resetIn(ctx context.Context, tx Tx) error {
 	if w.projection.Guarantee() != ExactlyOnce {
 		return nil
 	}
-	return recovered(func() error { return w.projection.Reset(ctx, tx) })
+	return Recovered(func() error { return w.projection.Reset(ctx, tx) })
 }

@@ -73,7 +73,7 @@ func (w *worker) applyFree(ctx context.Context, tx Tx, letters dlq.Store, o *out
 }
 
 func (w *worker) applyBatch(ctx context.Context, tx Tx, events []event.Event) error {
-	return recovered(func() error { return w.batcher.ApplyBatch(ctx, tx, events) })
+	return Recovered(func() error { return w.batcher.ApplyBatch(ctx, tx, events) })
 }
 
 // applyInTurn applies event after event until the end, or until the

@@ -121,7 +121,7 @@ func (w *worker) prepare(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	return w.inTx(ctx, func(tx Tx) error { return recovered(func() error { return p.Prepare(ctx, tx) }) })
+	return w.inTx(ctx, func(tx Tx) error { return Recovered(func() error { return p.Prepare(ctx, tx) }) })
 }
 
 // follow is the one loop for catch-up and live.
@@ -301,7 +301,7 @@ func (w *worker) ask(c Classifier, err error) (class Class, ok bool) {
 	if c == nil {
 		return Unclassified, false
 	}
-	if broken := recovered(func() error { class, ok = c.Classify(err); return nil }); broken != nil {
+	if broken := Recovered(func() error { class, ok = c.Classify(err); return nil }); broken != nil {
 		w.log.Error("classifier panicked", zap.Error(broken))
 		return Unclassified, false
 	}
@@ -332,7 +332,7 @@ func (w *worker) sequence(e event.Event) (s dlq.Sequence, err error) {
 		s.Key = DefaultSequenceKey(e)
 		return s, nil
 	}
-	err = recovered(func() error { s.Key = own.SequenceKey(e); return s.Validate() })
+	err = Recovered(func() error { s.Key = own.SequenceKey(e); return s.Validate() })
 	if err != nil {
 		return s, &event.DefinitionError{Subject: w.key.Projection, Reason: fmt.Sprintf("sequence key of the event at position %d: %v", e.Position, err)}
 	}

@@ -6,9 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"runtime"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/benchtest"
 	"github.com/evident-go/evident/sqlite"
 )
 
@@ -117,37 +115,6 @@ func seed(tb testing.TB, store *sqlite.Store, n int) {
 	}
 }
 
-// turns lets two contestants do n operations each, in short turns, so that a
-// machine that is busy now and then is so for both. It returns the times that
-// they took.
-func turns(n, turn int, evident, limit func(n int)) (ours, theirs time.Duration) {
-	for left := n; left > 0; left -= turn {
-		turn = min(turn, left)
-		runtime.GC()
-		start := time.Now()
-		evident(turn)
-		ours += time.Since(start)
-		runtime.GC()
-		start = time.Now()
-		limit(turn)
-		theirs += time.Since(start)
-	}
-	return ours, theirs
-}
-
-// report prints how near evident comes to the limit, and the bar below which
-// `make bench` fails; 0 for none.
-func report(b *testing.B, n int, bar float64, ours, theirs time.Duration) {
-	b.Helper()
-	b.ReportMetric(float64(theirs)/float64(ours), "ratio")
-	if bar > 0 {
-		b.ReportMetric(bar, "bar")
-	}
-	b.ReportMetric(float64(n)/ours.Seconds(), "evident/s")
-	b.ReportMetric(float64(n)/theirs.Seconds(), "limit/s")
-	b.ReportMetric(0, "ns/op")
-}
-
 // BenchmarkW1 saves new aggregates with one event each. The limit is one
 // goroutine's, also where evident has more.
 func BenchmarkW1(b *testing.B) {
@@ -159,33 +126,14 @@ func BenchmarkW1(b *testing.B) {
 				_, err := store.Append(b.Context(), eventstore.Append{Stream: orders(), Expected: eventstore.NoStream(), Events: []event.Event{newOrder(b)}})
 				return err
 			}
-			ours, theirs := turns(b.N, max(b.N/100, 20*goroutines), func(n int) {
-				together(b, goroutines, n, save)
+			ours, theirs := benchtest.Turns(b.N, max(b.N/100, 20*goroutines), func(n int) {
+				benchtest.Together(b, goroutines, n, save)
 			}, func(n int) {
-				together(b, 1, n, func() error { return limit.append(b.Context(), orders(), newOrder(b)) })
+				benchtest.Together(b, 1, n, func() error { return limit.append(b.Context(), orders(), newOrder(b)) })
 			})
-			report(b, b.N, bars[goroutines], ours, theirs)
+			benchtest.Report(b, b.N, bars[goroutines], ours, theirs)
 		})
 	}
-}
-
-// together does n operations from several goroutines.
-func together(b *testing.B, goroutines, n int, f func() error) {
-	b.Helper()
-	var left atomic.Int64
-	left.Store(int64(n))
-	var all sync.WaitGroup
-	for range goroutines {
-		all.Go(func() {
-			for left.Add(-1) >= 0 {
-				if err := f(); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
 }
 
 // BenchmarkW3 loads an aggregate out of many.
@@ -224,7 +172,7 @@ func BenchmarkW5(b *testing.B) {
 	store, limit := newStore(b), newBare(b)
 	seed(b, store, events)
 	limit.seed(b, events)
-	ours, theirs := turns(b.N, 1, func(n int) {
+	ours, theirs := benchtest.Turns(b.N, 1, func(n int) {
 		for range n {
 			require.Equal(b, events, replay(b, store))
 		}
@@ -233,7 +181,7 @@ func BenchmarkW5(b *testing.B) {
 			require.Equal(b, events, limit.replay(b))
 		}
 	})
-	report(b, b.N*events, 0.85, ours, theirs)
+	benchtest.Report(b, b.N*events, 0.85, ours, theirs)
 }
 
 func replay(b *testing.B, store *sqlite.Store) (n int) {

@@ -5,14 +5,12 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"strconv"
-	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/migration"
 )
 
 // applicationID marks a file as one of this package: "evid" in ASCII, in the
@@ -22,33 +20,8 @@ const applicationID = 0x65766964
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migration is one step of the schema. Its version is the number in front of
-// its file's name, and the file's user_version once it is done.
-type migration struct {
-	version int
-	script  string
-}
-
 // migrations returns all steps in order.
-func migrations() ([]migration, error) {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	if err != nil {
-		return nil, err
-	}
-	steps := make([]migration, len(names))
-	for i, name := range names {
-		script, err := migrationFiles.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		number, _, _ := strings.Cut(strings.TrimPrefix(name, "migrations/"), "_")
-		if version, err := strconv.Atoi(number); err != nil || version != i+1 {
-			return nil, &event.DefinitionError{Subject: name, Reason: fmt.Sprintf("must be migration %d", i+1)}
-		}
-		steps[i] = migration{version: i + 1, script: string(script)}
-	}
-	return steps, nil
-}
+func migrations() ([]migration.Step, error) { return migration.Steps(migrationFiles) }
 
 // Migrate creates the file and its tables, or brings them up to what this
 // program needs. It may be called at any time, by several processes at once,
@@ -106,7 +79,7 @@ func (m *migrator) run(ctx context.Context) error {
 }
 
 // apply does one step unless it is done already.
-func (m *migrator) apply(ctx context.Context, step migration, newest int) (err error) {
+func (m *migrator) apply(ctx context.Context, step migration.Step, newest int) (err error) {
 	if err := patiently(ctx, m.config.BusyTimeout, func() error { return m.exec(ctx, "BEGIN IMMEDIATE") }); err != nil {
 		return err
 	}
@@ -120,11 +93,11 @@ func (m *migrator) apply(ctx context.Context, step migration, newest int) (err e
 	if err != nil {
 		return err
 	}
-	if have < step.version {
-		if err := m.execScript(ctx, step.script); err != nil {
+	if have < step.Version {
+		if err := m.execScript(ctx, step.Script); err != nil {
 			return err
 		}
-		if err := m.mark(ctx, step.version); err != nil {
+		if err := m.mark(ctx, step.Version); err != nil {
 			return err
 		}
 	}

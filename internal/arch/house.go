@@ -73,6 +73,11 @@ func House() []Room {
 			Why:       "the audit log is derived from events; its homes are the adapters' business",
 		},
 		{
+			Name: "internal/migration", Floor: 1,
+			Below: []string{"event"},
+			Why:   "steps of a schema are read in one way, whatever database they are for",
+		},
+		{
 			Name: "memory", Floor: 5,
 			Below:     core(),
 			Libraries: []string{uuid},
@@ -80,13 +85,13 @@ func House() []Room {
 		},
 		{
 			Name: "sqlite", Floor: 5,
-			Below:     core(),
+			Below:     append(core(), "internal/migration"),
 			Libraries: []string{uuid, sqlite},
 			Why:       "one room per technology: adapters do not know each other",
 		},
 		{
 			Name: "postgres", Floor: 5,
-			Below:     core(),
+			Below:     append(core(), "internal/migration"),
 			Libraries: []string{uuid, pgx, backoff},
 			Why:       "one room per technology: adapters do not know each other",
 		},
