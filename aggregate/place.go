@@ -37,8 +37,8 @@ func (p *place) SavedVersion() uint64 { return p.saved }
 
 // Position returns the store's position of the last event that the aggregate
 // was loaded from or saved with, for example to wait until a projection has
-// seen it. After [SaveAll] it is the position of the last event of all. It is 0
-// for an aggregate that has no saved events.
+// seen it. After [SaveAll], or a save that an append joined, it is the position
+// of the last event of all. It is 0 for an aggregate that has no saved events.
 func (p *place) Position() uint64 { return p.position }
 
 func (p *place) at() *place { return p }

@@ -24,6 +24,8 @@ type Root interface {
 	at() *place
 	check() error
 	stream(tenant event.TenantID) eventstore.Stream
+	unsaved() bool
+	companions() []joined
 	outgoing(stream eventstore.Stream) []eventstore.Append
 	failed()
 	committed(stream eventstore.Stream, position uint64)
@@ -78,8 +80,9 @@ func (r *AggregateRoot[S]) failed() {
 
 // committed forgets the pending events: they are stored.
 func (r *AggregateRoot[S]) committed(stream eventstore.Stream, position uint64) {
-	n := len(r.unit.events)
-	r.tenant, r.saved, r.last, r.position = stream.TenantID, r.Version(), r.unit.events[n-1].ID, position
+	if n := len(r.unit.events); n > 0 {
+		r.tenant, r.saved, r.last, r.position = stream.TenantID, r.Version(), r.unit.events[n-1].ID, position
+	}
 	r.definition.release(r.unit)
 	r.unit = nil
 }

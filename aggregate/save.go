@@ -31,8 +31,7 @@ func (h *home) save(ctx context.Context, root Root) error {
 	if err := root.check(); err != nil {
 		return err
 	}
-	before := root.SavedVersion()
-	if root.Version() == before {
+	if !root.unsaved() {
 		return nil
 	}
 	stream, err := h.target(ctx, root)
@@ -44,9 +43,19 @@ func (h *home) save(ctx context.Context, root Root) error {
 		root.failed()
 		return fmt.Errorf("save aggregate: %w", err)
 	}
-	root.committed(stream, result.Position)
-	h.saved(ctx, stream, root, before)
+	settle(ctx, h, root, stream, result)
 	return nil
+}
+
+// settle takes note of a save: in the aggregate, among its shortcuts, and with
+// those who joined it.
+func settle(ctx context.Context, h *home, root Root, stream eventstore.Stream, result eventstore.Result) {
+	before, companions := root.SavedVersion(), root.companions()
+	root.committed(stream, result.Position)
+	if root.SavedVersion() > before {
+		h.saved(ctx, stream, root, before)
+	}
+	tell(ctx, companions, result)
 }
 
 // saved looks after the shortcuts.
@@ -72,12 +81,16 @@ func SaveAll(ctx context.Context, store eventstore.Store, aggregates ...Root) er
 		return &event.InvalidError{Field: "store", Reason: "must not be nil"}
 	}
 	target := &home{store: store, bound: tenantedStore(store)}
-	appends, err := target.joined(ctx, aggregates)
+	streams, err := target.streams(ctx, aggregates)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(appends, func(a eventstore.Append) bool { return len(a.Events) > 0 }) {
+	if !slices.ContainsFunc(aggregates, Root.unsaved) {
 		return nil
+	}
+	var appends []eventstore.Append
+	for i, root := range aggregates {
+		appends = append(appends, root.outgoing(streams[i])...)
 	}
 	result, err := store.Append(ctx, appends...)
 	if err != nil {
@@ -87,18 +100,16 @@ func SaveAll(ctx context.Context, store eventstore.Store, aggregates ...Root) er
 		return fmt.Errorf("save %d aggregates: %w", len(aggregates), err)
 	}
 	for i, root := range aggregates {
-		if len(appends[i].Events) == 0 {
-			continue
+		if root.unsaved() {
+			settle(ctx, root.at().home, root, streams[i], result)
 		}
-		before := root.SavedVersion()
-		root.committed(appends[i].Stream, result.Position)
-		root.at().home.saved(ctx, appends[i].Stream, root, before)
 	}
 	return nil
 }
 
-func (h *home) joined(ctx context.Context, aggregates []Root) ([]eventstore.Append, error) {
-	appends := make([]eventstore.Append, 0, len(aggregates))
+// streams returns where each aggregate is saved to.
+func (h *home) streams(ctx context.Context, aggregates []Root) ([]eventstore.Stream, error) {
+	streams := make([]eventstore.Stream, len(aggregates))
 	for i, root := range aggregates {
 		if isNil(root) {
 			return nil, &event.InvalidError{Field: fmt.Sprintf("aggregates[%d]", i), Reason: "must not be nil"}
@@ -110,7 +121,7 @@ func (h *home) joined(ctx context.Context, aggregates []Root) ([]eventstore.Appe
 		if err != nil {
 			return nil, err
 		}
-		appends = append(appends, root.outgoing(stream)...)
+		streams[i] = stream
 	}
-	return appends, nil
+	return streams, nil
 }

@@ -15,6 +15,7 @@ type unit[S any] struct {
 	correlation uuid.UUID // of the events whose context named none
 	scratch     S         // the state that an emit works on
 	append      [1]eventstore.Append
+	joined      []joined
 	shared      bool // a failed append may still be reading events and append
 }
 
@@ -35,7 +36,7 @@ func (d *Definition[S]) release(u *unit[S]) {
 	if u.shared || cap(u.events) > mostEvents {
 		return
 	}
-	u.events, u.correlation = u.events[:0], uuid.Nil
+	u.events, u.correlation, u.joined = u.events[:0], uuid.Nil, nil
 	d.units.Put(u)
 }
 
@@ -55,11 +56,17 @@ func (u *unit[S]) cut(n int, correlation uuid.UUID) {
 	u.events, u.correlation = u.events[:n], correlation
 }
 
-// appends returns what has to be appended to stream.
+// appends returns what has to be appended: to stream what was emitted, and
+// what joined.
 func (u *unit[S]) appends(stream eventstore.Stream, saved uint64) []eventstore.Append {
 	a := eventstore.Append{Stream: stream, Expected: eventstore.Exact(saved), Events: u.events}
-	if u.shared {
-		return []eventstore.Append{a}
+	if u.shared || len(u.joined) > 0 {
+		all := make([]eventstore.Append, 1, 1+len(u.joined))
+		all[0] = a
+		for _, j := range u.joined {
+			all = append(all, j.append)
+		}
+		return all
 	}
 	u.append[0] = a
 	return u.append[:]
