@@ -26,8 +26,8 @@ const (
 type Activity struct {
 	EventID       uuid.UUID
 	EventType     string
-	AggregateType string
-	AggregateID   uuid.UUID
+	Action        string    // what was done, for example "document.created"
+	Entity        EntityRef // what it was done to
 	TenantID      event.TenantID
 	ActorID       event.ActorID // never empty: whoever was not named is [event.Anonymous]
 	CorrelationID uuid.UUID
@@ -36,13 +36,22 @@ type Activity struct {
 	Position      uint64
 }
 
-// ActivityOf returns the entry that an event makes.
+// ActivityOf returns the entry that an event makes. Action and entity are those
+// of its record, see [FromEvent] with the zero [Config]: an explicit activity
+// has its own.
 func ActivityOf(e event.Event) Activity {
-	return Activity{
-		EventID: e.ID, EventType: e.Type, AggregateType: e.AggregateType, AggregateID: e.AggregateID,
+	a := Activity{
+		EventID: e.ID, EventType: e.Type,
 		TenantID: e.TenantID, ActorID: actorOf(e), CorrelationID: e.CorrelationID,
 		OccurredAt: event.Time(e.OccurredAt), RecordedAt: event.Time(e.RecordedAt), Position: e.Position,
 	}
+	if record, explicit := appended(e); explicit {
+		a.Action, a.Entity = record.d.Action, record.d.Entity
+		return a
+	}
+	a.Action = ActionOf(e)
+	a.Entity = EntityRef{Type: e.AggregateType, ID: e.AggregateID.String(), Version: e.AggregateVersion}
+	return a
 }
 
 // ActiveActor is an actor who did something. Actors of different tenants are
@@ -68,10 +77,7 @@ type ActivityQuery struct {
 
 // Validate refuses what no activity can match. The error names the field.
 func (q ActivityQuery) Validate() error {
-	if err := q.Page.Validate(); err != nil {
-		return err
-	}
-	if err := q.TenantID.Validate(); err != nil {
+	if err := validateView(q.Page, q.TenantID); err != nil {
 		return err
 	}
 	return q.ActorID.Validate()
@@ -137,17 +143,7 @@ func CountActors(activities iter.Seq2[Activity, error], page Page) iter.Seq2[Act
 			yield(ActiveActor{}, err)
 			return
 		}
-		if page.OldestFirst {
-			slices.Reverse(actors)
-		}
-		if page.Limit > 0 {
-			actors = actors[:min(page.Limit, len(actors))]
-		}
-		for _, actor := range actors {
-			if !yield(actor, nil) {
-				return
-			}
-		}
+		list(actors, page, yield)
 	}
 }
 

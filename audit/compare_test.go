@@ -72,6 +72,10 @@ func (f finder) Find(context.Context, audit.Query) iter.Seq2[audit.ActivityRecor
 	return iter.Seq2[audit.ActivityRecord, error](f)
 }
 
+func (f finder) FindActions(context.Context, audit.ActionQuery) iter.Seq2[audit.ActionUse, error] {
+	return audit.GroupActions(iter.Seq2[audit.ActivityRecord, error](f), audit.Page{})
+}
+
 func TestCompareSaysWhichLogFailed(t *testing.T) {
 	t.Parallel()
 	errDisk := errors.New("disk on fire")

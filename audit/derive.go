@@ -33,13 +33,14 @@ type Config struct {
 	Action func(e event.Event) string
 	// Describe says in one sentence what happened. Default [Describe].
 	Describe func(e event.Event) string
-	// Metadata chooses what is recorded besides. Default: the event's own metadata.
+	// Metadata chooses what is recorded besides, and what the record's request
+	// and purpose are taken from. Default: the event's own metadata.
 	Metadata func(e event.Event) event.Metadata
 }
 
 func (c Config) withDefaults() Config {
 	if c.Owner == nil {
-		c.Owner = func(e event.Event) string { return metadataText(e, KeyOwner) }
+		c.Owner = func(e event.Event) string { return metadataText(e.Metadata, KeyOwner) }
 	}
 	if c.Action == nil {
 		c.Action = ActionOf
@@ -77,7 +78,13 @@ func actorOf(e event.Event) event.ActorID {
 // says where; the event itself, which Origin names, keeps it all. With the zero
 // Config every stored event has a record; an error, [*event.InvalidError] or
 // [*event.TooLargeError], can only come of Config.Action.
+//
+// An event that [Log.Append] stored is the record that was appended, with its
+// place in the log; config has no say in it.
 func FromEvent(e event.Event, config Config) (ActivityRecord, error) {
+	if record, ok := appended(e); ok {
+		return record, nil
+	}
 	config = config.withDefaults()
 	action := config.Action(e)
 	if err := ValidateAction(action); err != nil {
@@ -102,10 +109,11 @@ func FromEvent(e event.Event, config Config) (ActivityRecord, error) {
 	var r reducer
 	d.OwnerID = r.text("owner_id", config.Owner(e), MaxOwnerBytes)
 	d.Description = r.text("description", config.Describe(e), MaxDescriptionBytes)
-	d.Purpose = r.text("purpose", metadataText(e, KeyPurpose), MaxPurposeBytes)
-	d.Request = r.request(e)
-	d.Metadata = r.metadata(config.Metadata(e))
-	if behalf := event.ActorID(metadataText(e, KeyOnBehalfOf)); behalf.Validate() == nil {
+	chosen := config.Metadata(e)
+	d.Purpose = r.text("purpose", metadataText(chosen, KeyPurpose), MaxPurposeBytes)
+	d.Request = r.request(chosen)
+	d.Metadata = r.metadata(chosen)
+	if behalf := event.ActorID(metadataText(e.Metadata, KeyOnBehalfOf)); behalf.Validate() == nil {
 		d.OnBehalfOf = behalf
 	}
 	slices.Sort(r.fields)
@@ -113,9 +121,9 @@ func FromEvent(e event.Event, config Config) (ActivityRecord, error) {
 	return ActivityRecord{d: d}, nil
 }
 
-// metadataText returns a value of an event's metadata as text, "" if there is none.
-func metadataText(e event.Event, key string) string {
-	switch value := e.Metadata[key].(type) {
+// metadataText returns a value among metadata as text, "" if there is none.
+func metadataText(m event.Metadata, key string) string {
+	switch value := m[key].(type) {
 	case nil:
 		return ""
 	case string:

@@ -107,8 +107,10 @@ func (a Activity) fields() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		_ = yield("event_id", a.EventID.String()) &&
 			yield("event_type", a.EventType) &&
-			yield("aggregate_type", a.AggregateType) &&
-			yield("aggregate_id", a.AggregateID.String()) &&
+			yield("action", a.Action) &&
+			yield("entity.type", a.Entity.Type) &&
+			yield("entity.id", a.Entity.ID) &&
+			yield("entity.version", strconv.FormatUint(a.Entity.Version, 10)) &&
 			yield("tenant_id", string(a.TenantID)) &&
 			yield("actor_id", string(a.ActorID)) &&
 			yield("correlation_id", idText(a.CorrelationID)) &&

@@ -25,12 +25,15 @@ var (
 // ImmutableError says which record somebody tried to replace by another.
 type ImmutableError struct {
 	ID       uuid.UUID // of the record that was given
-	Position uint64
-	Changes  []Change // what the stored record has, and what was given; nil if it has another position
+	Position uint64    // 0 if an append had another number of records
+	Changes  []Change  // what the stored record has, and what was given; nil if it has another position
 }
 
 // Error implements error.
 func (e *ImmutableError) Error() string {
+	if e.Position == 0 {
+		return fmt.Sprintf("records of another append are stored under id %s already", e.ID)
+	}
 	if len(e.Changes) == 0 {
 		return fmt.Sprintf("record %s at position %d is stored already under another position", e.ID, e.Position)
 	}

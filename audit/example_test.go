@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/evident-go/evident/aggregate"
 	"github.com/evident-go/evident/audit"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
@@ -218,4 +219,81 @@ func ExampleReader_ForTenant() {
 
 	// Output:
 	// tenant "other" asked for at a store that is bound to tenant "acme"
+}
+
+// A task is created and the activity logged, in one step: both are stored, or
+// neither.
+func ExampleLog_AppendWith() {
+	ctx := event.WithActor(context.Background(), event.User("alice"))
+	log, err := memory.OpenActivityLog(ctx, audit.LogConfig{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	tasks := aggregate.NewRepository[Task](log.Store(), aggregate.Define("Task",
+		aggregate.On(func(s *TaskState, e event.Of[TaskCreated]) { s.Title = e.Payload.Title })))
+
+	id := uuid.MustParse("01900000-0000-7000-8000-00000000000a")
+	err = tasks.Update(ctx, id, func(task *Task) error {
+		if err := task.Create(ctx, "Write the minutes"); err != nil {
+			return err
+		}
+		_, err := log.AppendWith(ctx, task, audit.Draft{
+			Action: "create_task", Entity: audit.Aggregate("Task", id), OwnerID: "user:alice",
+			Metadata: event.Metadata{"title": task.State().Title},
+		})
+		return err
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for record, err := range log.ByOwner(ctx, "user:alice", audit.Page{Limit: 10}) {
+		fmt.Println(record.Action(), record.Metadata()["title"], err)
+	}
+	// Output: create_task Write the minutes <nil>
+}
+
+type Task struct {
+	aggregate.AggregateRoot[TaskState]
+}
+
+func (t *Task) Create(ctx context.Context, title string) error {
+	return t.Emit(ctx, TaskCreated{Title: title})
+}
+
+type TaskState struct{ Title string }
+
+type TaskCreated struct {
+	Title string `json:"title"`
+}
+
+func (TaskCreated) EventType() string { return "TaskCreated" }
+
+// Values that only some may know stay out of the log.
+func ExampleRedaction() {
+	redaction, err := audit.NewRedaction(audit.RedactConfig{
+		Rules:     map[string]audit.Treatment{"channel": audit.Keep, "card": audit.Mask},
+		Otherwise: audit.Drop,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	log, err := memory.OpenActivityLog(ctx, audit.LogConfig{Before: []audit.BeforeAppend{redaction.BeforeAppend}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	receipt, err := log.Append(ctx, audit.Draft{
+		Action: "order.paid", Entity: audit.EntityRef{Type: "Order", ID: "7"},
+		Metadata: event.Metadata{"channel": "mobile", "card": "4111 1111 1111 1111", "cvc": "123"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(receipt.Records[0].Metadata())
+	// Output: map[card:[redacted] channel:mobile]
 }

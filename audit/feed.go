@@ -48,39 +48,33 @@ func (r ActivityReader) ActiveSince(ctx context.Context, since time.Time) iter.S
 
 // AsOf returns a view that ends at a position, as [Reader.AsOf] does.
 func (r ActivityReader) AsOf(position uint64) ActivityReader {
-	return NewActivityReader(restrictedActivity{r, func(_ context.Context, q ActivityQuery) (ActivityQuery, error) {
-		q.Page = q.upTo(position)
-		return q, nil
-	}})
+	return r.restricted(endingAt(position))
 }
 
 // ForTenant returns a view that belongs to one tenant, as [Reader.ForTenant] does.
 func (r ActivityReader) ForTenant(tenant event.TenantID) ActivityReader {
-	return r.tenant(func(context.Context) event.TenantID { return tenant })
+	return r.restricted(belongingTo(func(context.Context) event.TenantID { return tenant }))
 }
 
 // RequireTenant returns a view that belongs to the tenant of each call's
 // context, as [Reader.RequireTenant] does.
-func (r ActivityReader) RequireTenant() ActivityReader { return r.tenant(event.TenantFrom) }
+func (r ActivityReader) RequireTenant() ActivityReader {
+	return r.restricted(belongingTo(event.TenantFrom))
+}
 
-func (r ActivityReader) tenant(of func(context.Context) event.TenantID) ActivityReader {
-	return NewActivityReader(restrictedActivity{r, func(ctx context.Context, q ActivityQuery) (ActivityQuery, error) {
-		var err error
-		q.TenantID, err = bind(of(ctx), q.TenantID)
-		return q, err
-	}})
+func (r ActivityReader) restricted(by restriction) ActivityReader {
+	return NewActivityReader(restrictedActivity{r, by})
 }
 
 // restrictedActivity narrows each query, or refuses it.
 type restrictedActivity struct {
 	finder   ActivityFinder
-	restrict func(context.Context, ActivityQuery) (ActivityQuery, error)
+	restrict restriction
 }
 
 // FindActivities implements [ActivityFinder].
 func (r restrictedActivity) FindActivities(ctx context.Context, query ActivityQuery) iter.Seq2[Activity, error] {
-	query, err := r.restrict(ctx, query)
-	if err != nil {
+	if err := r.restrict(ctx, &query.Page, &query.TenantID); err != nil {
 		return failed[Activity](err)
 	}
 	return r.finder.FindActivities(ctx, query)
@@ -88,8 +82,7 @@ func (r restrictedActivity) FindActivities(ctx context.Context, query ActivityQu
 
 // FindActors implements [ActivityFinder].
 func (r restrictedActivity) FindActors(ctx context.Context, query ActivityQuery) iter.Seq2[ActiveActor, error] {
-	query, err := r.restrict(ctx, query)
-	if err != nil {
+	if err := r.restrict(ctx, &query.Page, &query.TenantID); err != nil {
 		return failed[ActiveActor](err)
 	}
 	return r.finder.FindActors(ctx, query)

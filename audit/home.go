@@ -17,6 +17,10 @@ type Finder interface {
 	// once, with the zero record, and ends it. The sequence may be ranged over
 	// again, which reads anew.
 	Find(ctx context.Context, query Query) iter.Seq2[ActivityRecord, error]
+	// FindActions yields every action of which there is a record within the
+	// bounds of query, whatever was used last, by position, first. Its sequences
+	// are as those of Find.
+	FindActions(ctx context.Context, query ActionQuery) iter.Seq2[ActionUse, error]
 }
 
 // LogHome is where the records of all events are kept: a projection that a
@@ -48,8 +52,11 @@ type Finder interface {
 //  9. Immutable. Whoever changes what a home has handed out changes nothing
 //     that is stored, and the home refuses every other way to change or delete
 //     a record.
+//  10. Actions in use are those of the records within the bounds, whatever was
+//     used last first, each once, with its last use there. A query for a
+//     tenant sees that tenant's actions and no others.
 //
-// Find is safe for concurrent use, also with one Apply or Reset.
+// Finding is safe for concurrent use, also with one Apply or Reset.
 type LogHome interface {
 	projection.Projection
 	Finder

@@ -56,10 +56,13 @@ type Query struct {
 	ID            uuid.UUID
 	TenantID      event.TenantID
 	ActorID       event.ActorID // [event.Anonymous] finds those of whoever was not named
+	OnBehalfOf    event.ActorID
 	OwnerID       string
 	Action        string
 	EntityType    string
 	EntityID      string
+	Outcome       Outcome
+	EventType     string // of the event that a record is derived from, see [Origin]
 	CorrelationID uuid.UUID
 	OccurredFrom  time.Time // inclusive, by the clock of whoever acted
 	OccurredUntil time.Time // exclusive
@@ -68,27 +71,47 @@ type Query struct {
 // Validate refuses what no record can match, so that a mistyped condition is
 // not taken for an empty answer. The error names the field.
 func (q Query) Validate() error {
-	if err := q.Page.Validate(); err != nil {
-		return err
-	}
-	if err := q.TenantID.Validate(); err != nil {
+	if err := validateView(q.Page, q.TenantID); err != nil {
 		return err
 	}
 	if err := q.ActorID.Validate(); err != nil {
 		return err
+	}
+	if q.OnBehalfOf.Validate() != nil {
+		return &event.InvalidError{Field: "on_behalf_of", Value: string(q.OnBehalfOf), Reason: "must be an actor id, as actor_id"}
 	}
 	if q.Action != "" {
 		if err := ValidateAction(q.Action); err != nil {
 			return err
 		}
 	}
+	if q.Outcome != "" {
+		if err := q.Outcome.Validate(); err != nil {
+			return err
+		}
+	}
+	return q.validateTexts()
+}
+
+func (q Query) validateTexts() error {
 	if err := event.ValidateText("entity.type", q.EntityType, event.MaxNameBytes); err != nil {
 		return err
 	}
 	if err := event.ValidateText("entity.id", q.EntityID, MaxEntityIDBytes); err != nil {
 		return err
 	}
+	if err := event.ValidateText("event_type", q.EventType, event.MaxNameBytes); err != nil {
+		return err
+	}
 	return event.ValidateText("owner_id", q.OwnerID, MaxOwnerBytes)
+}
+
+// validateView checks what every query has.
+func validateView(page Page, tenant event.TenantID) error {
+	if err := page.Validate(); err != nil {
+		return err
+	}
+	return tenant.Validate()
 }
 
 // Matches reports whether r meets every condition: the meaning of a query, for
@@ -98,10 +121,13 @@ func (q Query) Matches(r ActivityRecord) bool {
 		(q.ID == uuid.Nil || r.d.ID == q.ID) &&
 		(q.TenantID == "" || r.d.TenantID == q.TenantID) &&
 		(q.ActorID == "" || r.d.ActorID == q.ActorID) &&
+		(q.OnBehalfOf == "" || r.d.OnBehalfOf == q.OnBehalfOf) &&
 		(q.OwnerID == "" || r.d.OwnerID == q.OwnerID) &&
 		(q.Action == "" || r.d.Action == q.Action) &&
 		(q.EntityType == "" || r.d.Entity.Type == q.EntityType) &&
 		(q.EntityID == "" || r.d.Entity.ID == q.EntityID) &&
+		(q.Outcome == "" || r.d.Outcome == q.Outcome) &&
+		(q.EventType == "" || r.d.Origin.EventType == q.EventType) &&
 		(q.CorrelationID == uuid.Nil || r.d.CorrelationID == q.CorrelationID) &&
 		within(r.d.OccurredAt, q.OccurredFrom, q.OccurredUntil)
 }

@@ -32,6 +32,19 @@ func (r Reader) Find(ctx context.Context, query Query) iter.Seq2[ActivityRecord,
 	return r.finder.Find(ctx, query)
 }
 
+// FindActions implements [Finder].
+func (r Reader) FindActions(ctx context.Context, query ActionQuery) iter.Seq2[ActionUse, error] {
+	if err := query.Validate(); err != nil {
+		return failed[ActionUse](err)
+	}
+	return r.finder.FindActions(ctx, query)
+}
+
+// Actions yields every action that is in use, whatever was used last first.
+func (r Reader) Actions(ctx context.Context, page Page) iter.Seq2[ActionUse, error] {
+	return r.FindActions(ctx, ActionQuery{Page: page})
+}
+
 // Recent yields the most recent records, [RecentLimit] if page has no limit.
 func (r Reader) Recent(ctx context.Context, page Page) iter.Seq2[ActivityRecord, error] {
 	return r.Find(ctx, Query{Page: page.orLimit(RecentLimit)})
@@ -89,10 +102,7 @@ func (r Reader) ask(ctx context.Context, bad error, query Query) iter.Seq2[Activ
 // not seen. It keeps the pages of one answer, or the two sides of [Compare], at
 // the same place while the log grows.
 func (r Reader) AsOf(position uint64) Reader {
-	return r.restricted(func(_ context.Context, q Query) (Query, error) {
-		q.Page = q.upTo(position)
-		return q, nil
-	})
+	return r.restricted(endingAt(position))
 }
 
 // ForTenant returns a view that belongs to one tenant: it sees no record of
@@ -100,29 +110,52 @@ func (r Reader) AsOf(position uint64) Reader {
 // tenant is a [*eventstore.TenantError]. The empty tenant sees nothing: every
 // query is refused.
 func (r Reader) ForTenant(tenant event.TenantID) Reader {
-	return r.tenant(func(context.Context) event.TenantID { return tenant })
+	return r.restricted(belongingTo(func(context.Context) event.TenantID { return tenant }))
 }
 
 // RequireTenant is [Reader.ForTenant] with the tenant that each call's context
 // carries ([event.WithTenant]). Without one every query is refused.
-func (r Reader) RequireTenant() Reader { return r.tenant(event.TenantFrom) }
+func (r Reader) RequireTenant() Reader { return r.restricted(belongingTo(event.TenantFrom)) }
 
-func (r Reader) tenant(of func(context.Context) event.TenantID) Reader {
-	return r.restricted(func(ctx context.Context, q Query) (Query, error) {
-		var err error
-		q.TenantID, err = bind(of(ctx), q.TenantID)
-		return q, err
-	})
+func (r Reader) restricted(by restriction) Reader { return NewReader(restricted{r, by}) }
+
+// restricted narrows each query, or refuses it.
+type restricted struct {
+	finder   Finder
+	restrict restriction
 }
 
-func (r Reader) restricted(restrict func(context.Context, Query) (Query, error)) Reader {
-	return NewReader(finderFunc(func(ctx context.Context, q Query) iter.Seq2[ActivityRecord, error] {
-		q, err := restrict(ctx, q)
-		if err != nil {
-			return failed[ActivityRecord](err)
-		}
-		return r.Find(ctx, q)
-	}))
+// Find implements [Finder].
+func (r restricted) Find(ctx context.Context, query Query) iter.Seq2[ActivityRecord, error] {
+	if err := r.restrict(ctx, &query.Page, &query.TenantID); err != nil {
+		return failed[ActivityRecord](err)
+	}
+	return r.finder.Find(ctx, query)
+}
+
+// FindActions implements [Finder].
+func (r restricted) FindActions(ctx context.Context, query ActionQuery) iter.Seq2[ActionUse, error] {
+	if err := r.restrict(ctx, &query.Page, &query.TenantID); err != nil {
+		return failed[ActionUse](err)
+	}
+	return r.finder.FindActions(ctx, query)
+}
+
+// restriction narrows what every query has, or refuses the query.
+type restriction func(ctx context.Context, page *Page, tenant *event.TenantID) error
+
+func endingAt(position uint64) restriction {
+	return func(_ context.Context, page *Page, _ *event.TenantID) error {
+		*page = page.upTo(position)
+		return nil
+	}
+}
+
+func belongingTo(of func(context.Context) event.TenantID) restriction {
+	return func(ctx context.Context, _ *Page, tenant *event.TenantID) (err error) {
+		*tenant, err = bind(of(ctx), *tenant)
+		return err
+	}
 }
 
 // bind fails closed: no bound tenant is as bad as another's.
@@ -131,14 +164,6 @@ func bind(bound, given event.TenantID) (event.TenantID, error) {
 		return "", &eventstore.TenantError{Bound: bound, Given: given}
 	}
 	return bound, nil
-}
-
-// finderFunc is a function that is a [Finder].
-type finderFunc func(ctx context.Context, query Query) iter.Seq2[ActivityRecord, error]
-
-// Find implements [Finder].
-func (f finderFunc) Find(ctx context.Context, query Query) iter.Seq2[ActivityRecord, error] {
-	return f(ctx, query)
 }
 
 // failed is a sequence that yields err once.

@@ -21,12 +21,12 @@ func (r *reducer) text(field, s string, limit int) string {
 	return cut(printable(s), limit)
 }
 
-func (r *reducer) request(e event.Event) Request {
+func (r *reducer) request(m event.Metadata) Request {
 	return Request{
-		ID:            r.text("request.id", metadataText(e, KeyRequest), MaxRequestBytes),
-		Traceparent:   r.text("request.traceparent", metadataText(e, KeyTraceparent), MaxRequestBytes),
-		SourceAddress: r.text("request.source_address", metadataText(e, KeySourceAddress), MaxRequestBytes),
-		UserAgent:     r.text("request.user_agent", metadataText(e, KeyUserAgent), MaxRequestBytes),
+		ID:            r.text("request.id", metadataText(m, KeyRequest), MaxRequestBytes),
+		Traceparent:   r.text("request.traceparent", metadataText(m, KeyTraceparent), MaxRequestBytes),
+		SourceAddress: r.text("request.source_address", metadataText(m, KeySourceAddress), MaxRequestBytes),
+		UserAgent:     r.text("request.user_agent", metadataText(m, KeyUserAgent), MaxRequestBytes),
 	}
 }
 

@@ -26,20 +26,43 @@ type replay struct {
 // Find implements [Finder].
 func (r replay) Find(ctx context.Context, query Query) iter.Seq2[ActivityRecord, error] {
 	selection, possible := selectEvents(query.Page, query.TenantID, query.ActorID)
-	selection.CorrelationID = query.CorrelationID
-	selection.OccurredFrom, selection.OccurredUntil = query.OccurredFrom, query.OccurredUntil
-	if query.EntityType != "" {
-		selection.AggregateTypes = []string{query.EntityType}
-	}
-	if query.EntityID != "" {
-		id, err := uuid.Parse(query.EntityID)
-		selection.AggregateID, possible = id, possible && err == nil
-	}
 	if !possible {
 		return func(func(ActivityRecord, error) bool) {}
 	}
+	selection.CorrelationID = query.CorrelationID
+	selection.OccurredFrom, selection.OccurredUntil = query.OccurredFrom, query.OccurredUntil
+	if query.EventType != "" {
+		selection.Types = []string{query.EventType}
+	}
 	derive := func(e event.Event) (ActivityRecord, error) { return FromEvent(e, r.config) }
-	return derived(r.events.ReadAll(ctx, selection), derive, query.Matches, query.Limit)
+	return derived(r.about(ctx, selection, query), derive, query.Matches, query.Limit)
+}
+
+// about reads the events of a selection that may be about the entity of a
+// query: those of the aggregate, and explicit activities, which may be about
+// anything.
+func (r replay) about(ctx context.Context, selection eventstore.Query, query Query) iter.Seq2[event.Event, error] {
+	if query.EntityID == "" {
+		if query.EntityType != "" {
+			selection.AggregateTypes = []string{query.EntityType, ActivityStream}
+		}
+		return r.events.ReadAll(ctx, selection)
+	}
+	explicit := selection
+	explicit.AggregateTypes = []string{ActivityStream}
+	id, err := uuid.Parse(query.EntityID)
+	if err != nil { // no aggregate has that id
+		return r.events.ReadAll(ctx, explicit)
+	}
+	selection.AggregateID = id
+	return interleave(r.events.ReadAll(ctx, selection), r.events.ReadAll(ctx, explicit), query.OldestFirst)
+}
+
+// FindActions implements [Finder].
+func (r replay) FindActions(ctx context.Context, query ActionQuery) iter.Seq2[ActionUse, error] {
+	page := query.Page
+	query.Limit = 0
+	return GroupActions(r.Find(ctx, Query{Page: query.Page, TenantID: query.TenantID}), page)
 }
 
 // ReplayActivities is [Replay] for the feeds of actors.
@@ -109,6 +132,30 @@ func derived[T any](events iter.Seq2[event.Event, error], derive func(event.Even
 			if left--; left == 0 {
 				return
 			}
+		}
+	}
+}
+
+// interleave yields the events of two reads in the order of their positions,
+// each once. An error ends it.
+func interleave(a, b iter.Seq2[event.Event, error], oldestFirst bool) iter.Seq2[event.Event, error] {
+	return func(yield func(event.Event, error) bool) {
+		left, right := startWalk(a), startWalk(b)
+		defer left.stop()
+		defer right.stop()
+		for left.ok || right.ok {
+			next, other := left, right
+			if !left.ok || right.ok && left.err == nil && right.err == nil && (right.item.Position < left.item.Position) == oldestFirst {
+				next, other = right, left
+			}
+			e, err := next.item, next.err
+			if other.ok && other.err == nil && other.item.Position == e.Position {
+				other.advance()
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+			next.advance()
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/uuid"
@@ -26,6 +27,10 @@ func newStore(t *testing.T) *memory.Store {
 			e.ActorID, e.TenantID, e.CorrelationID = actors[n%4], tenants[n%3], id(500+n/10)
 			e.AggregateID, e.AggregateType = id(1000+n%7), []string{"Document", "Folder"}[n%2]
 			e.Position, e.AggregateVersion = 0, 0
+			if n%10 == 7 { // an explicit activity about what is an aggregate, too
+				e.Type, e.AggregateType, e.AggregateID = audit.RecordedType, audit.ActivityStream, e.ID
+				e.Data = fmt.Appendf(nil, `{"action":"folder.open","entity":{"type":"Folder","id":%q},"outcome":"denied","on_behalf_of":"user:x"}`, id(1000+n%7))
+			}
 		})
 		_, err := store.Append(t.Context(), eventstore.Append{Stream: eventstore.StreamOf(e), Events: []event.Event{e}})
 		require.NoError(t, err)
@@ -51,6 +56,14 @@ func TestReplayAnswersAsAStoredLog(t *testing.T) {
 		{Action: "folder.document_created"},
 		{EntityType: "Folder"},
 		{EntityID: id(1003).String()},
+		{EntityID: id(1003).String(), Page: audit.Page{OldestFirst: true, Limit: 4}},
+		{EntityID: id(1003).String(), EntityType: "Folder", ActorID: "user:bob"},
+		{Action: "folder.open"},
+		{Outcome: audit.Denied},
+		{Outcome: audit.Success},
+		{EventType: "DocumentCreated", TenantID: "other"},
+		{EventType: audit.RecordedType},
+		{OnBehalfOf: "user:x"},
 		{EntityID: "not an id"},
 		{CorrelationID: id(502)},
 		{OwnerID: "user:x"},
@@ -61,6 +74,9 @@ func TestReplayAnswersAsAStoredLog(t *testing.T) {
 		{Page: audit.Page{Before: 30, After: 10, Limit: 5}, ActorID: event.Anonymous, TenantID: "other"},
 	} {
 		assert.Equal(t, collect(t, stored.Find(t.Context(), query)), collect(t, replay.Find(t.Context(), query)), "%+v", query)
+	}
+	for _, query := range []audit.ActionQuery{{}, {TenantID: "acme"}, {Page: audit.Page{Before: 9, OldestFirst: true}}, {Page: audit.Page{Limit: 1}}} {
+		assert.Equal(t, collect(t, stored.FindActions(t.Context(), query)), collect(t, replay.FindActions(t.Context(), query)), "%+v", query)
 	}
 	again := audit.ReplayActivities(store)
 	for _, query := range []audit.ActivityQuery{

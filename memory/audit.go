@@ -105,3 +105,10 @@ func (r *records) reset() {
 func (r *records) Find(ctx context.Context, query audit.Query) iter.Seq2[audit.ActivityRecord, error] {
 	return r.find(ctx, query.Page, query.Matches)
 }
+
+// FindActions implements [audit.Finder].
+func (r *records) FindActions(ctx context.Context, query audit.ActionQuery) iter.Seq2[audit.ActionUse, error] {
+	page := query.Page
+	query.Limit = 0
+	return audit.GroupActions(r.Find(ctx, audit.Query{Page: query.Page, TenantID: query.TenantID}), page)
+}

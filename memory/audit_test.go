@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"context"
+	"iter"
 	"testing"
 
 	"github.com/google/uuid"
@@ -105,5 +106,76 @@ func TestAuditHomesTellTheRunnerWhatTheyAre(t *testing.T) {
 		ended, end := context.WithCancel(t.Context())
 		end()
 		require.ErrorIs(t, p.Apply(ended, nil, event.Event{}), context.Canceled)
+	}
+}
+
+// TestManyRecordsAreVerified has homes that forge what they hand out.
+func TestManyRecordsAreVerified(t *testing.T) {
+	t.Parallel()
+	store, err := memory.Open(t.Context(), memory.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, store.Close()) })
+	f := &forgery{forged: make(map[string]uint64), erased: make(map[string]uint64)}
+	audittest.RunVerify(t, audittest.VerifyHarness{
+		Events: store, Log: forgedLog{memory.NewAuditLog(audit.Config{}), f}, Activity: forgedFeeds{memory.NewUserActivity(), f},
+		Forge: func(_ context.Context, table string, position uint64) error {
+			f.forged[table] = position
+			return nil
+		},
+		Erase: func(_ context.Context, table string, position uint64) error {
+			f.erased[table] = position
+			return nil
+		},
+	})
+}
+
+// forgery says which positions are not handed out as they are.
+type forgery struct{ forged, erased map[string]uint64 }
+
+type forgedLog struct {
+	*memory.AuditLog
+
+	*forgery
+}
+
+func (l forgedLog) Find(ctx context.Context, query audit.Query) iter.Seq2[audit.ActivityRecord, error] {
+	return func(yield func(audit.ActivityRecord, error) bool) {
+		for record, err := range l.AuditLog.Find(ctx, query) {
+			if record.Position() == l.forged[audit.LogName] {
+				d := record.Draft()
+				d.ActorID = "user:mallory"
+				record = audit.Restore(d)
+			}
+			if query.Limit == 1 && record.Position() == l.erased[audit.LogName] {
+				yield(audit.Restore(audit.Draft{Position: record.Position() - 1}), nil) // the one before
+				return
+			}
+			if record.Position() != l.erased[audit.LogName] && !yield(record, err) {
+				return
+			}
+		}
+	}
+}
+
+type forgedFeeds struct {
+	*memory.UserActivity
+
+	*forgery
+}
+
+func (u forgedFeeds) FindActivities(ctx context.Context, query audit.ActivityQuery) iter.Seq2[audit.Activity, error] {
+	return func(yield func(audit.Activity, error) bool) {
+		for a, err := range u.UserActivity.FindActivities(ctx, query) {
+			if a.Position == u.forged[audit.ActivityName] {
+				a.ActorID = "user:mallory"
+			}
+			if query.Limit == 1 && a.Position == u.erased[audit.ActivityName] {
+				yield(audit.Activity{Position: a.Position - 1}, nil) // the one before
+				return
+			}
+			if a.Position != u.erased[audit.ActivityName] && !yield(a, err) {
+				return
+			}
+		}
 	}
 }

@@ -63,40 +63,25 @@ func (a *activities) reset(ctx context.Context, tx pgx.Tx) error {
 
 // FindActivities implements [audit.ActivityFinder].
 func (a *activities) FindActivities(ctx context.Context, query audit.ActivityQuery) iter.Seq2[audit.Activity, error] {
-	return a.listing.find(ctx, a.store, query.Page, activityConditions(query))
+	return a.listing.find(ctx, a.store, query.Page, search{where: activityConditions(query)})
 }
 
 // FindActors implements [audit.ActivityFinder]. It holds all actors that it
 // found: the database has to group them all before it knows the first.
 func (a *activities) FindActors(ctx context.Context, query audit.ActivityQuery) iter.Seq2[audit.ActiveActor, error] {
-	return func(yield func(audit.ActiveActor, error) bool) {
-		actors, err := a.actors(ctx, query)
-		if err != nil {
-			yield(audit.ActiveActor{}, err)
-			return
-		}
-		for _, actor := range actors {
-			if !yield(actor, nil) {
-				return
-			}
-		}
-	}
+	return grouped(func() ([]audit.ActiveActor, error) { return a.actors(ctx, query) })
 }
 
 func (a *activities) actors(ctx context.Context, query audit.ActivityQuery) (found []audit.ActiveActor, err error) {
-	where := activityConditions(query)
-	direction := " DESC"
-	if query.OldestFirst {
-		direction = ""
-	}
+	where, order := activityConditions(query), direction(!query.OldestFirst)
 	table := a.listing.in(a.store)
 	text := `
 		WITH active AS (
 			SELECT tenant_id, actor_id, count(*) AS activities, max(position) AS position FROM ` + table + `
 			 WHERE position > $1 AND position <= $2` + where.sql.String() + `
-			 GROUP BY tenant_id, actor_id ORDER BY max(position)` + direction + ` LIMIT $3)
+			 GROUP BY tenant_id, actor_id ORDER BY max(position)` + order + ` LIMIT $3)
 		SELECT active.tenant_id, active.actor_id, active.activities, active.position, last.occurred_at
-		  FROM active JOIN ` + table + ` AS last ON last.position = active.position ORDER BY active.position` + direction
+		  FROM active JOIN ` + table + ` AS last ON last.position = active.position ORDER BY active.position` + order
 	err = a.store.call(ctx, "find actors", func(ctx context.Context, c conn) error {
 		found, err = collect(ctx, c, scanActor, text, where.within(signed(query.After), lastOf(query.Page), limitOf(query.Limit))...)
 		return err
@@ -127,7 +112,8 @@ func activityListing() *listing[audit.Activity] {
 	return &listing[audit.Activity]{
 		table: "user_activity",
 		columns: []string{
-			"position", "event_id", "event_type", "aggregate_type", "aggregate_id", "tenant_id", "actor_id", "correlation_id", "occurred_at", "recorded_at",
+			"position", "event_id", "event_type", "action", "entity_type", "entity_id", "entity_version",
+			"tenant_id", "actor_id", "correlation_id", "occurred_at", "recorded_at",
 		},
 		encode:   encodeActivity,
 		decode:   decodeActivity,
@@ -139,8 +125,10 @@ func encodeActivity(t *tuples, a audit.Activity) error {
 	t.int64(signed(a.Position))
 	t.id(a.EventID)
 	t.text(a.EventType)
-	t.text(a.AggregateType)
-	t.id(a.AggregateID)
+	t.text(a.Action)
+	t.text(a.Entity.Type)
+	t.text(a.Entity.ID)
+	t.int64(signed(a.Entity.Version))
 	t.text(string(a.TenantID))
 	t.text(string(a.ActorID))
 	t.optionalID(a.CorrelationID)
@@ -155,13 +143,13 @@ func decodeActivity(d *decoder, row [][]byte) (audit.Activity, error) {
 		Position:      d.unsigned(row[0]),
 		EventID:       d.id(row[1]),
 		EventType:     d.name(row[2]),
-		AggregateType: d.name(row[3]),
-		AggregateID:   d.id(row[4]),
-		TenantID:      event.TenantID(d.name(row[5])),
-		ActorID:       event.ActorID(d.name(row[6])),
-		CorrelationID: d.optionalID(row[7]),
-		OccurredAt:    d.time(row[8]),
-		RecordedAt:    d.time(row[9]),
+		Action:        d.name(row[3]),
+		Entity:        audit.EntityRef{Type: d.name(row[4]), ID: string(row[5]), Version: d.unsigned(row[6])},
+		TenantID:      event.TenantID(d.name(row[7])),
+		ActorID:       event.ActorID(d.name(row[8])),
+		CorrelationID: d.optionalID(row[9]),
+		OccurredAt:    d.time(row[10]),
+		RecordedAt:    d.time(row[11]),
 	}
 	if d.err != nil {
 		return audit.Activity{}, fmt.Errorf("%w: activity at position %d: %w", eventstore.ErrCorrupt, a.Position, d.err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -91,11 +92,86 @@ func (r *records) compare(ctx context.Context, tx pgx.Tx, given audit.ActivityRe
 
 // Find implements [audit.Finder].
 func (r *records) Find(ctx context.Context, query audit.Query) iter.Seq2[audit.ActivityRecord, error] {
-	return r.listing.find(ctx, r.store, query.Page, recordConditions(query))
+	return r.listing.find(ctx, r.store, query.Page, recordSearch(query))
 }
 
-func recordConditions(q audit.Query) *conditions {
+// FindActions implements [audit.Finder].
+func (r *records) FindActions(ctx context.Context, query audit.ActionQuery) iter.Seq2[audit.ActionUse, error] {
+	return grouped(func() (found []audit.ActionUse, err error) {
+		text, args := r.actionsInUse(query)
+		err = r.store.call(ctx, "find actions", func(ctx context.Context, c conn) error {
+			found, err = collect(ctx, c, scanAction, text, args...)
+			return err
+		})
+		return found, err
+	})
+}
+
+// actionsInUse goes from one action to the next, and looks for the last use of
+// each, by indexes alone: PostgreSQL would look at every entry to group them.
+func (r *records) actionsInUse(q audit.ActionQuery) (text string, args []any) {
+	where := bounded()
+	if q.TenantID != "" {
+		where.and("tenant_id <> '' AND tenant_id = ", string(q.TenantID)) // the first half is what the partial index says
+	}
+	tenant, order, table := where.sql.String(), direction(!q.OldestFirst), r.listing.in(r.store)
+	text = `
+		WITH RECURSIVE used (action) AS (
+			(SELECT action FROM ` + table + ` WHERE true` + tenant + ` ORDER BY action LIMIT 1)
+			 UNION ALL
+			SELECT (SELECT action FROM ` + table + ` WHERE action > used.action` + tenant + ` ORDER BY action LIMIT 1)
+			  FROM used WHERE used.action IS NOT NULL)
+		SELECT used.action, last.position, last.occurred_at
+		  FROM used CROSS JOIN LATERAL (
+			SELECT position, occurred_at FROM ` + table + `
+			 WHERE action = used.action AND position > $1 AND position <= $2` + tenant + ` ORDER BY position DESC LIMIT 1) AS last
+		 ORDER BY last.position` + order + ` LIMIT $3`
+	return text, where.within(signed(q.After), lastOf(q.Page), limitOf(q.Limit))
+}
+
+func scanAction(row pgx.Row) (u audit.ActionUse, err error) {
+	err = row.Scan(&u.Action, &u.Last, &u.LastAt)
+	u.LastAt = event.Time(u.LastAt)
+	return u, err
+}
+
+// recordSearch looks for a range of times day by day, unless a narrower
+// question is asked as well.
+func recordSearch(q audit.Query) search {
 	c := bounded()
+	s := search{where: c}
+	if ranged := !q.OccurredFrom.IsZero() || !q.OccurredUntil.IsZero(); ranged && !isNarrow(q) {
+		s.days = c.days(q.TenantID, q.OccurredFrom, q.OccurredUntil)
+	}
+	c.matching(q)
+	return s
+}
+
+// isNarrow reports whether a query asks for something that few records have, or
+// that has the time in its own index.
+func isNarrow(q audit.Query) bool {
+	return q.ID != uuid.Nil || q.CorrelationID != uuid.Nil || q.EntityID != "" || q.OwnerID != "" || q.ActorID != "" ||
+		q.OnBehalfOf != "" || q.Action != "" || q.Outcome != "" && q.Outcome != audit.Success
+}
+
+// days returns the conditions for days on which the range of times has a part.
+func (c *conditions) days(tenant event.TenantID, from, until time.Time) *conditions {
+	d := &conditions{args: c.args}
+	if tenant != "" {
+		d.and("tenant_id <> '' AND tenant_id = ", string(tenant))
+	}
+	if !from.IsZero() {
+		d.and("occurred_on >= ", ceilMicros(from).UTC())
+	}
+	if !until.IsZero() {
+		d.and("occurred_on <= ", ceilMicros(until).Add(-time.Microsecond).UTC())
+	}
+	c.args = d.args
+	return d
+}
+
+// matching adds what a query asks for.
+func (c *conditions) matching(q audit.Query) {
 	if q.ID != uuid.Nil {
 		c.and("id = ", q.ID)
 	}
@@ -106,7 +182,9 @@ func recordConditions(q audit.Query) *conditions {
 		{"entity_id = ", q.EntityID},
 		{"owner_id <> '' AND owner_id = ", q.OwnerID}, // the first half is what the partial index says
 		{"actor_id = ", string(q.ActorID)},
+		{"on_behalf_of <> '' AND on_behalf_of = ", string(q.OnBehalfOf)},
 		{"action = ", q.Action},
+		{"event_type = ", q.EventType},
 		{"tenant_id <> '' AND tenant_id = ", string(q.TenantID)},
 		{"entity_type = ", q.EntityType},
 	} {
@@ -114,8 +192,14 @@ func recordConditions(q audit.Query) *conditions {
 			c.and(name.condition, name.value)
 		}
 	}
+	switch q.Outcome {
+	case "":
+	case audit.Success: // which most are
+		c.and("outcome = ", string(q.Outcome))
+	default:
+		c.and("outcome <> 'success' AND outcome = ", string(q.Outcome))
+	}
 	c.occurred(q.OccurredFrom, q.OccurredUntil)
-	return c
 }
 
 // The columns of audit_log, in the order in which they are read and written.

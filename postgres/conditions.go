@@ -53,12 +53,16 @@ func bounded() *conditions { return &conditions{args: make([]any, bounds)} }
 
 // page returns the statement for a page, whose bounds are about place.
 func (c *conditions) page(columns, table, place, order string, backward bool) string {
-	direction := ""
-	if backward {
-		direction = " DESC"
-	}
 	return "SELECT " + columns + " FROM " + table + " WHERE " + place + " > $1 AND " + place + " <= $2" + c.sql.String() +
-		" ORDER BY " + order + direction + " LIMIT $3"
+		" ORDER BY " + order + direction(backward) + " LIMIT $3"
+}
+
+// direction returns the SQL for it.
+func direction(backward bool) string {
+	if backward {
+		return " DESC"
+	}
+	return ""
 }
 
 // within returns the arguments for one page.

@@ -1,11 +1,16 @@
 package postgres
 
 import (
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/evident-go/evident/audit"
 	"github.com/evident-go/evident/eventstore"
 )
 
@@ -52,4 +57,25 @@ func RequireQueueRests(t *testing.T, a eventstore.Append) {
 		require.Equal(t, []*request{third}, <-taken)
 		q.close()
 	})
+}
+
+// PlanOf returns how PostgreSQL goes about a query for records.
+func PlanOf(tb testing.TB, store *Store, query audit.Query) string {
+	tb.Helper()
+	records, by := recordListing(), recordSearch(query)
+	text := by.sql(strings.Join(records.columns, ", "), records.in(store), !query.OldestFirst)
+	args := by.where.within(signed(query.After), lastOf(query.Page), min(limitOf(query.Limit), pageRecords))
+	rows, err := store.pool.Query(tb.Context(), "EXPLAIN "+text, append([]any{planned}, args...)...)
+	require.NoError(tb, err)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(tb, err)
+	return strings.Join(lines, "\n")
+}
+
+// IndexesOf returns the indexes that such a plan uses, and "Seq Scan" if it
+// goes through a table.
+func IndexesOf(tb testing.TB, store *Store, query audit.Query) string {
+	tb.Helper()
+	used := regexp.MustCompile(`audit_log_by_\w+|Seq Scan|Index Only`).FindAllString(PlanOf(tb, store, query), -1)
+	return strings.Join(slices.Compact(used), " ")
 }

@@ -74,10 +74,10 @@ func (l *listing[T]) scan(d *decoder) func(row pgx.CollectableRow) (T, error) {
 // find yields the rows of a page that meet the conditions, up to where the
 // table ended when ranging began. No connection is held while the caller works
 // on what was yielded.
-func (l *listing[T]) find(ctx context.Context, s *Store, page audit.Page, where *conditions) iter.Seq2[T, error] {
+func (l *listing[T]) find(ctx context.Context, s *Store, page audit.Page, by search) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		b := &browse[T]{listing: l, store: s, forward: page.OldestFirst, limit: limitOf(page.Limit), low: signed(page.After), high: lastOf(page)}
-		if err := b.run(ctx, where, yield); err != nil {
+		if err := b.run(ctx, by, yield); err != nil {
 			yield(*new(T), err)
 		}
 	}
@@ -89,6 +89,23 @@ func lastOf(page audit.Page) int64 {
 		return signed(page.Before - 1)
 	}
 	return math.MaxInt64
+}
+
+// grouped yields what the database has to find as a whole before it knows the
+// first.
+func grouped[T any](find func() ([]T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		found, err := find()
+		if err != nil {
+			yield(*new(T), err)
+			return
+		}
+		for _, item := range found {
+			if !yield(item, nil) {
+				return
+			}
+		}
+	}
 }
 
 // pageRecords bounds what a listing holds in memory.
@@ -104,16 +121,16 @@ type browse[T any] struct {
 	items     []T
 }
 
-func (b *browse[T]) run(ctx context.Context, where *conditions, yield func(T, error) bool) error {
+func (b *browse[T]) run(ctx context.Context, by search, yield func(T, error) bool) error {
 	if b.forward {
 		if err := b.end(ctx); err != nil {
 			return err
 		}
 	}
-	query := where.page(strings.Join(b.listing.columns, ", "), b.listing.in(b.store), "position", "position", !b.forward)
+	query := by.sql(strings.Join(b.listing.columns, ", "), b.listing.in(b.store), !b.forward)
 	for b.low < b.high && b.limit > 0 {
 		size := min(b.limit, pageRecords)
-		if err := b.fetch(ctx, query, where.within(b.low, b.high, size)); err != nil {
+		if err := b.fetch(ctx, query, by.where.within(b.low, b.high, size)); err != nil {
 			return err
 		}
 		for _, item := range b.items {
@@ -145,7 +162,7 @@ func (b *browse[T]) end(ctx context.Context) error {
 
 func (b *browse[T]) fetch(ctx context.Context, query string, args []any) error {
 	return b.store.call(ctx, "find in "+b.listing.table, func(ctx context.Context, c conn) error {
-		rows, err := c.Query(ctx, query, args...)
+		rows, err := c.Query(ctx, query, append([]any{planned}, args...)...)
 		if err != nil {
 			return err
 		}

@@ -5,9 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"io"
 	"iter"
-	"math"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -45,7 +43,8 @@ type activities struct {
 func (a *activities) apply(ctx context.Context, tx *sql.Tx, e event.Event) error {
 	given := audit.ActivityOf(e)
 	err := a.listing.add(ctx, tx, []any{
-		toInteger(given.Position), given.EventID[:], given.EventType, given.AggregateType, given.AggregateID[:],
+		toInteger(given.Position), given.EventID[:], given.EventType,
+		given.Action, given.Entity.Type, given.Entity.ID, toInteger(given.Entity.Version),
 		string(given.TenantID), string(given.ActorID), storedID(given.CorrelationID), storedTime(given.OccurredAt), storedTime(given.RecordedAt),
 	})
 	if primary(codeOf(err)) != sqlite3.SQLITE_CONSTRAINT {
@@ -69,73 +68,27 @@ func (a *activities) FindActivities(ctx context.Context, query audit.ActivityQue
 // FindActors implements [audit.ActivityFinder]. It holds all actors that it
 // found: SQLite has to group them all before it knows the first.
 func (a *activities) FindActors(ctx context.Context, query audit.ActivityQuery) iter.Seq2[audit.ActiveActor, error] {
-	return func(yield func(audit.ActiveActor, error) bool) {
-		actors, err := a.actors(ctx, query)
-		if err != nil {
-			yield(audit.ActiveActor{}, translate("find actors", a.store.config.Path, err))
-			return
-		}
-		for _, actor := range actors {
-			if !yield(actor, nil) {
-				return
+	return grouped(a.store, "find actors", func() ([]audit.ActiveActor, error) {
+		text, args := activeActors(query)
+		return rowsOf(ctx, a.store, text, args, 5, func(d *decoder) audit.ActiveActor {
+			return audit.ActiveActor{
+				TenantID: event.TenantID(d.text(0)), ActorID: event.ActorID(d.text(1)), Count: d.unsigned(2), Last: d.unsigned(3), LastAt: d.time(4),
 			}
-		}
-	}
+		})
+	})
 }
 
-func (a *activities) actors(ctx context.Context, query audit.ActivityQuery) (found []audit.ActiveActor, err error) {
-	if err := a.store.usable(ctx); err != nil {
-		return nil, err
-	}
-	where := activityConditions(query)
-	high := int64(math.MaxInt64)
-	if query.Before > 0 {
-		high = toInteger(query.Before - 1)
-	}
-	direction := " DESC"
-	if query.OldestFirst {
-		direction = ""
-	}
+func activeActors(q audit.ActivityQuery) (text string, args []driver.Value) {
+	where := activityConditions(q)
 	position := "position"
-	if !where.indexed && !query.OccurredFrom.IsZero() {
+	if !where.indexed && !q.OccurredFrom.IsZero() {
 		position = "+position" // which no index has, so that SQLite takes the one by time
 	}
 	// Beside max, SQLite takes occurred_at from the row that has the maximum.
-	text := "SELECT tenant_id, actor_id, count(*), max(position), occurred_at FROM user_activity WHERE " + position + " > ? AND " + position + " <= ?" +
-		where.sql.String() + " GROUP BY tenant_id, actor_id ORDER BY max(position)" + direction + " LIMIT ?"
-	args := append(append(where.bounds(toInteger(query.After), high), where.args...), int64(limitOf(query.Limit)))
-	err = a.store.readers.use(ctx, func(c *connection) error {
-		found, err = selectActors(ctx, c, text, args)
-		return err
-	})
-	return found, err
-}
-
-func selectActors(ctx context.Context, c *connection, query string, args []driver.Value) (found []audit.ActiveActor, err error) {
-	s, err := c.statement(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.query(ctx, s.bind(args))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	row := make([]driver.Value, 5)
-	for {
-		if err := rows.Next(row); errors.Is(err, io.EOF) {
-			return found, nil
-		} else if err != nil {
-			return nil, err
-		}
-		d := decoder{row: row}
-		found = append(found, audit.ActiveActor{
-			TenantID: event.TenantID(d.text(0)), ActorID: event.ActorID(d.text(1)), Count: d.unsigned(2), Last: d.unsigned(3), LastAt: d.time(4),
-		})
-		if d.err != nil {
-			return nil, d.err
-		}
-	}
+	text = "SELECT tenant_id, actor_id, count(*), max(position), occurred_at FROM user_activity WHERE " + position + " > ? AND " + position + " <= ?" +
+		where.sql.String() + " GROUP BY tenant_id, actor_id ORDER BY max(position)" + orderOf(q.Page) + " LIMIT ?"
+	args = append(append(where.bounds(toInteger(q.After), lastOf(q.Page)), where.args...), int64(limitOf(q.Limit)))
+	return text, args
 }
 
 func activityConditions(q audit.ActivityQuery) *conditions {
@@ -164,7 +117,8 @@ func activityListing() *listing[audit.Activity] {
 	return &listing[audit.Activity]{
 		table: "user_activity",
 		columns: []string{
-			"position", "event_id", "event_type", "aggregate_type", "aggregate_id", "tenant_id", "actor_id", "correlation_id", "occurred_at", "recorded_at",
+			"position", "event_id", "event_type", "action", "entity_type", "entity_id", "entity_version",
+			"tenant_id", "actor_id", "correlation_id", "occurred_at", "recorded_at",
 		},
 		decode:   decodeActivity,
 		position: func(a audit.Activity) uint64 { return a.Position },
@@ -177,12 +131,12 @@ func decodeActivity(row []driver.Value) (audit.Activity, error) {
 		Position:      d.unsigned(0),
 		EventID:       d.id(1),
 		EventType:     d.text(2),
-		AggregateType: d.text(3),
-		AggregateID:   d.id(4),
-		TenantID:      event.TenantID(d.text(5)),
-		ActorID:       event.ActorID(d.text(6)),
-		CorrelationID: d.id(7),
-		OccurredAt:    d.time(8),
-		RecordedAt:    d.time(9),
+		Action:        d.text(3),
+		Entity:        audit.EntityRef{Type: d.text(4), ID: d.text(5), Version: d.unsigned(6)},
+		TenantID:      event.TenantID(d.text(7)),
+		ActorID:       event.ActorID(d.text(8)),
+		CorrelationID: d.id(9),
+		OccurredAt:    d.time(10),
+		RecordedAt:    d.time(11),
 	}, d.err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/google/uuid"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -92,6 +93,38 @@ func (r *records) Find(ctx context.Context, query audit.Query) iter.Seq2[audit.A
 	return r.listing.find(ctx, r.store, query.Page, recordConditions(query))
 }
 
+// FindActions implements [audit.Finder].
+func (r *records) FindActions(ctx context.Context, query audit.ActionQuery) iter.Seq2[audit.ActionUse, error] {
+	return grouped(r.store, "find actions", func() ([]audit.ActionUse, error) {
+		text, args := actionsInUse(query)
+		return rowsOf(ctx, r.store, text, args, 3, func(d *decoder) audit.ActionUse {
+			return audit.ActionUse{Action: d.text(0), Last: d.unsigned(1), LastAt: d.time(2)}
+		})
+	})
+}
+
+// actionsInUse goes from one action to the next, and looks for the last use of
+// each, by indexes alone: SQLite would look at every entry to group them.
+func actionsInUse(q audit.ActionQuery) (text string, args []driver.Value) {
+	where := "WHERE "
+	var tenant []driver.Value
+	if q.TenantID != "" {
+		where += "tenant_id = ? AND tenant_id <> '' AND " // the second half is what the partial index says
+		tenant = []driver.Value{string(q.TenantID)}
+	}
+	text = `
+		WITH RECURSIVE used (action) AS (
+			SELECT (SELECT min(action) FROM audit_log ` + where + `true)
+			 UNION ALL
+			SELECT (SELECT min(action) FROM audit_log ` + where + `action > used.action) FROM used WHERE used.action IS NOT NULL),
+		last (position) AS MATERIALIZED (
+			SELECT (SELECT max(position) FROM audit_log ` + where + `action = used.action AND position > ? AND position <= ?) FROM used)
+		SELECT action, audit_log.position, occurred_at FROM last CROSS JOIN audit_log ON audit_log.position = last.position
+		 ORDER BY last.position` + orderOf(q.Page) + ` LIMIT ?`
+	args = slices.Concat(tenant, tenant, tenant, []driver.Value{toInteger(q.After), lastOf(q.Page), int64(limitOf(q.Limit))})
+	return text, args
+}
+
 func recordConditions(q audit.Query) *conditions {
 	c := &conditions{}
 	if q.ID != uuid.Nil {
@@ -109,14 +142,27 @@ func recordConditions(q audit.Query) *conditions {
 	if q.ActorID != "" {
 		c.byIndex("actor_id = ?", string(q.ActorID))
 	}
+	if q.OnBehalfOf != "" {
+		c.byIndex("on_behalf_of = ? AND on_behalf_of <> ''", string(q.OnBehalfOf))
+	}
 	if q.Action != "" {
 		c.byIndex("action = ?", q.Action)
+	}
+	if q.EventType != "" {
+		c.byIndex("event_type = ?", q.EventType)
 	}
 	if q.TenantID != "" {
 		c.byIndex("tenant_id = ? AND tenant_id <> ''", string(q.TenantID))
 	}
 	if q.EntityType != "" {
-		c.add("entity_type = ?", q.EntityType)
+		c.byIndex("entity_type = ?", q.EntityType)
+	}
+	switch q.Outcome {
+	case "":
+	case audit.Success: // which most are
+		c.add("outcome = ?", string(q.Outcome))
+	default:
+		c.byIndex("outcome = ? AND outcome <> 'success'", string(q.Outcome))
 	}
 	c.occurred(q.OccurredFrom, q.OccurredUntil)
 	return c

@@ -187,7 +187,7 @@ func TestDamagedActivitiesAreErrors(t *testing.T) {
 	add(t, store, 1)
 	activity := sqlite.NewUserActivity(store)
 	require.NoError(t, newAuditRunner(t, store, activity).RunUntilCaughtUp(t.Context()))
-	_, err := raw(t, path).ExecContext(t.Context(), "DROP TRIGGER user_activity_is_not_updated; UPDATE user_activity SET aggregate_id = x'00'")
+	_, err := raw(t, path).ExecContext(t.Context(), "DROP TRIGGER user_activity_is_not_updated; UPDATE user_activity SET event_id = x'00'")
 	require.NoError(t, err)
 	for found, err := range activity.FindActivities(t.Context(), audit.ActivityQuery{}) {
 		assert.Equal(t, audit.Activity{}, found)
@@ -259,4 +259,25 @@ func TestResetIsUndoneWithItsTransaction(t *testing.T) {
 	for statement, way := range tamper(t, path, "audit_log") {
 		require.ErrorContains(t, way(t.Context()), "records are never", statement)
 	}
+}
+
+// TestManyRecordsAreVerified has another program with the file open, which
+// takes the guards off.
+func TestManyRecordsAreVerified(t *testing.T) {
+	t.Parallel()
+	store, path := newQuickStore(t)
+	db := raw(t, path)
+	change := func(ctx context.Context, table, guard, statement string, position uint64) error {
+		_, err := db.ExecContext(ctx, fmt.Sprintf("DROP TRIGGER %s_is_not_%s; "+statement, table, guard, table, position))
+		return err
+	}
+	audittest.RunVerify(t, audittest.VerifyHarness{
+		Events: store, Log: sqlite.NewAuditLog(store, audit.Config{}), Activity: sqlite.NewUserActivity(store),
+		Forge: func(ctx context.Context, table string, position uint64) error {
+			return change(ctx, table, "updated", "UPDATE %s SET actor_id = 'user:mallory' WHERE position = %d", position)
+		},
+		Erase: func(ctx context.Context, table string, position uint64) error {
+			return change(ctx, table, "deleted", "DELETE FROM %s WHERE position = %d", position)
+		},
+	})
 }

@@ -51,13 +51,10 @@ func (l *listing[T]) add(ctx context.Context, tx *sql.Tx, row []any) error {
 // on what was yielded.
 func (l *listing[T]) find(ctx context.Context, s *Store, page audit.Page, where *conditions) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		r := &browse[T]{listing: l, store: s, limit: limitOf(page.Limit), low: toInteger(page.After), high: math.MaxInt64}
+		r := &browse[T]{listing: l, store: s, limit: limitOf(page.Limit), low: toInteger(page.After), high: lastOf(page)}
 		r.direction = eventstore.Backward
 		if page.OldestFirst {
 			r.direction = eventstore.Forward
-		}
-		if page.Before > 0 {
-			r.high = toInteger(page.Before - 1)
 		}
 		if !where.indexed {
 			r.window = window
@@ -66,6 +63,22 @@ func (l *listing[T]) find(ctx context.Context, s *Store, page audit.Page, where 
 			yield(*new(T), translate("find in "+l.table, s.config.Path, err))
 		}
 	}
+}
+
+// lastOf returns the last position that a page may have.
+func lastOf(page audit.Page) int64 {
+	if page.Before > 0 {
+		return toInteger(page.Before - 1)
+	}
+	return math.MaxInt64
+}
+
+// orderOf returns the SQL for the direction of a page.
+func orderOf(page audit.Page) string {
+	if page.OldestFirst {
+		return order(eventstore.Forward)
+	}
+	return order(eventstore.Backward)
 }
 
 // browse goes through the rows above low up to high, page by page.
@@ -222,4 +235,51 @@ func (l *listing[T]) empty(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	return nil
+}
+
+// grouped yields what SQLite has to find as a whole before it knows the first.
+func grouped[T any](s *Store, op string, find func() ([]T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		found, err := find()
+		if err != nil {
+			yield(*new(T), translate(op, s.config.Path, err))
+			return
+		}
+		for _, item := range found {
+			if !yield(item, nil) {
+				return
+			}
+		}
+	}
+}
+
+// rowsOf returns all rows, of so many columns, that a statement finds.
+func rowsOf[T any](ctx context.Context, s *Store, text string, args []driver.Value, columns int, decode func(d *decoder) T) (found []T, err error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	err = s.readers.use(ctx, func(c *connection) (err error) {
+		found = found[:0]
+		statement, err := c.statement(ctx, text)
+		if err != nil {
+			return err
+		}
+		rows, err := statement.query(ctx, statement.bind(args))
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		d := decoder{row: make([]driver.Value, columns)}
+		for {
+			if err := rows.Next(d.row); errors.Is(err, io.EOF) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			if found = append(found, decode(&d)); d.err != nil {
+				return d.err
+			}
+		}
+	})
+	return found, err
 }

@@ -27,6 +27,16 @@ func anonymousFeed(t promisetest.T, h ActivityHarness) {
 	assert.Equal(t, []uint64{3}, entries(t, h.reader().ByActor(t.Context(), "system:cleanup", audit.Page{})))
 }
 
+func explicitEntry(t promisetest.T, h ActivityHarness) {
+	e := at(1, by("user:bob"), explicit(audit.Success))
+	h.apply(t, e)
+	found := all(t, h.reader().ByActor(t.Context(), "user:bob", audit.Page{}))
+	assert.Equal(t, []audit.Activity{audit.ActivityOf(e)}, found)
+	require.Len(t, found, 1)
+	assert.Equal(t, "task.close", found[0].Action)
+	assert.Equal(t, audit.EntityRef{Type: "Task", ID: "task/5", Version: 3}, found[0].Entity)
+}
+
 func activityAppliedAgain(t promisetest.T, h ActivityHarness) {
 	events := mixed(40)
 	h.apply(t, events...)

@@ -62,6 +62,7 @@ func logPromises() []promisetest.Promise[LogHarness] {
 	return []promisetest.Promise[LogHarness]{
 		{Words: "1 Complete", Clauses: []promisetest.Clause[LogHarness]{
 			{Name: "every field comes back as it was", Check: everyField},
+			{Name: "an explicit activity is recorded as it was said", Check: explicitActivity},
 			{Name: "an event that says nothing is recorded as anonymous", Check: bareEvent},
 			{Name: "metadata keeps its types", Check: metadataTypes},
 			{Name: "an event beyond every limit is recorded", Check: hugeEvent},
@@ -111,6 +112,13 @@ func logPromises() []promisetest.Promise[LogHarness] {
 			{Name: "nobody changes or deletes a record", Check: nobodyTampers},
 			{Name: "nobody tampers after a reset, either", Check: nobodyTampersAfterReset},
 		}},
+		{Words: "10 Actions in use", Clauses: []promisetest.Clause[LogHarness]{
+			{Name: "every action, with its last use", Check: actionsInUse},
+			{Name: "actions within bounds, and how many", Check: actionBounds},
+			{Name: "actions are those of the records", Check: actionsOfMany},
+			{Name: "a tenant's actions, and no others", Check: actionsOfTenants},
+			{Name: "errors and breaks are those of a query for records", Check: actionsRefused},
+		}},
 	}
 }
 
@@ -119,6 +127,7 @@ func activityPromises() []promisetest.Promise[ActivityHarness] {
 		{Words: "1 Complete", Clauses: []promisetest.Clause[ActivityHarness]{
 			{Name: "every field comes back as it was", Check: everyActivityField},
 			{Name: "whoever was not named is anonymous", Check: anonymousFeed},
+			{Name: "an explicit activity has its own action and entity", Check: explicitEntry},
 		}},
 		{Words: "2 Idempotent", Clauses: []promisetest.Clause[ActivityHarness]{
 			{Name: "an event that is applied again changes nothing", Check: activityAppliedAgain},

@@ -88,6 +88,7 @@ type log struct {
 
 	apply func(ctx context.Context, e event.Event) error
 	find  func(ctx context.Context, q audit.Query) iter.Seq2[audit.ActivityRecord, error]
+	uses  func(ctx context.Context, q audit.ActionQuery) iter.Seq2[audit.ActionUse, error]
 	reset func(ctx context.Context) error
 }
 
@@ -99,13 +100,17 @@ func (l *log) Find(ctx context.Context, q audit.Query) iter.Seq2[audit.ActivityR
 	return l.find(ctx, q)
 }
 
+func (l *log) FindActions(ctx context.Context, q audit.ActionQuery) iter.Seq2[audit.ActionUse, error] {
+	return l.uses(ctx, q)
+}
+
 func (l *log) Reset(ctx context.Context, _ projection.Tx) error { return l.reset(ctx) }
 
 func logs(breakIt func(l *log)) audittest.LogFactory {
 	return func(*testing.T) audittest.LogHarness {
 		l := &log{AuditLog: memory.NewAuditLog(audit.Config{})}
 		l.apply = func(ctx context.Context, e event.Event) error { return l.AuditLog.Apply(ctx, nil, e) }
-		l.find = l.AuditLog.Find
+		l.find, l.uses = l.AuditLog.Find, l.AuditLog.FindActions
 		l.reset = func(ctx context.Context) error { return l.AuditLog.Reset(ctx, nil) }
 		breakIt(l)
 		return audittest.LogHarness{Home: l, NoTamper: "what it keeps is reached through it alone"}
@@ -120,6 +125,16 @@ func asks(change func(q *audit.Query)) func(l *log) {
 				change(&q)
 			}
 			return l.AuditLog.Find(ctx, q)
+		}
+	}
+}
+
+// lists breaks what queries for actions are taken for.
+func lists(change func(q *audit.ActionQuery)) func(l *log) {
+	return func(l *log) {
+		l.uses = func(ctx context.Context, q audit.ActionQuery) iter.Seq2[audit.ActionUse, error] {
+			change(&q)
+			return l.AuditLog.FindActions(ctx, q)
 		}
 	}
 }
@@ -183,6 +198,7 @@ func TestBrokenLogsFail(t *testing.T) {
 		how    func(l *log)
 	}{
 		{"every field comes back as it was", gives(func(d *audit.Draft) { d.Purpose = "" })},
+		{"an explicit activity is recorded as it was said", takes(func(e *event.Event) { e.AggregateType += "?" })},
 		{"an event that says nothing is recorded as anonymous", takes(func(e *event.Event) { e.ActorID = cmp.Or(e.ActorID, "system:system") })},
 		{"metadata keeps its types", gives(func(d *audit.Draft) { toFloats(d.Metadata) })},
 		{"an event beyond every limit is recorded", refusesLarge},
@@ -194,6 +210,9 @@ func TestBrokenLogsFail(t *testing.T) {
 		{"clocks that run backwards", sorted},
 		{"an event that comes late stands in its place", func(l *log) { takes(arrival())(l) }},
 		{"each condition", asks(func(q *audit.Query) { q.Action = "" })},
+		{"each condition", asks(func(q *audit.Query) { q.Outcome = "" })},
+		{"each condition", asks(func(q *audit.Query) { q.EventType = "" })},
+		{"each condition", asks(func(q *audit.Query) { q.OnBehalfOf = "" })},
 		{"conditions are combined", asks(func(q *audit.Query) {
 			if q.ActorID != "" && q.TenantID != "" {
 				q.ActorID = ""
@@ -231,6 +250,19 @@ func TestBrokenLogsFail(t *testing.T) {
 		{"a log that was reset takes other events", func(l *log) { l.reset = func(context.Context) error { return nil } }},
 		{"a query for a tenant sees that tenant's records only", asks(func(q *audit.Query) { q.TenantID = "" })},
 		{"a reader bound to a tenant fails closed", asks(func(q *audit.Query) { q.TenantID = "" })},
+		{"every action, with its last use", func(l *log) {
+			l.uses = func(ctx context.Context, _ audit.ActionQuery) iter.Seq2[audit.ActionUse, error] {
+				return audit.GroupActions(l.AuditLog.Find(ctx, audit.Query{Page: audit.Page{Before: 6}}), audit.Page{})
+			}
+		}},
+		{"actions within bounds, and how many", func(l *log) {
+			l.uses = func(ctx context.Context, q audit.ActionQuery) iter.Seq2[audit.ActionUse, error] {
+				return audit.GroupActions(l.AuditLog.Find(ctx, audit.Query{Page: q.Page}), q.Page) // limits the records
+			}
+		}},
+		{"actions are those of the records", lists(func(q *audit.ActionQuery) { q.OldestFirst = false })},
+		{"a tenant's actions, and no others", lists(func(q *audit.ActionQuery) { q.TenantID = "" })},
+		{"errors and breaks are those of a query for records", lists(func(q *audit.ActionQuery) { q.Limit = max(q.Limit, 0) })},
 	} {
 		t.Run(broken.clause, func(t *testing.T) {
 			t.Parallel()
@@ -453,6 +485,7 @@ func TestBrokenFeedsFail(t *testing.T) {
 	}{
 		{"every field comes back as it was", receives(func(e *event.Event) { e.CorrelationID = e.ID })},
 		{"whoever was not named is anonymous", receives(func(e *event.Event) { e.ActorID = cmp.Or(e.ActorID, "system:cleanup") })},
+		{"an explicit activity has its own action and entity", receives(func(e *event.Event) { e.AggregateType += "?" })},
 		{"an event that is applied again changes nothing", func(f *feed) { receives(arrival())(f) }},
 		{"another entry in its place is refused", func(f *feed) {
 			f.apply = func(ctx context.Context, e event.Event) error {

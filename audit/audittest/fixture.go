@@ -47,6 +47,19 @@ func of(tenant event.TenantID) func(*event.Event) {
 
 func occurred(t time.Time) func(*event.Event) { return func(e *event.Event) { e.OccurredAt = t } }
 
+// explicit makes an event an activity that somebody wrote down: bob closed task
+// 5 or was not allowed to, and so on.
+func explicit(outcome audit.Outcome) func(*event.Event) {
+	return func(e *event.Event) {
+		e.Type, e.AggregateType, e.AggregateID, e.AggregateVersion = audit.RecordedType, audit.ActivityStream, e.ID, 1
+		e.Data = fmt.Appendf(nil, `{
+			"action": "task.close", "entity": {"type": "Task", "id": "task/5", "version": "3"}, "outcome": %q,
+			"owner_id": "user:2", "on_behalf_of": "user:carol", "reason": "it was done", "purpose": "tidying up",
+			"description": "closed a task", "request": {"id": "req_1", "source_address": "192.0.2.1"}
+		}`, outcome)
+	}
+}
+
 func with(m event.Metadata) func(*event.Event) { return func(e *event.Event) { e.Metadata = m } }
 
 // run returns the events at the positions from first to last.
@@ -75,7 +88,8 @@ func full(position uint64) event.Event {
 }
 
 // mixed returns events of several actors, tenants, types and documents, some
-// with metadata, with clocks that run backwards now and then.
+// with metadata, with clocks that run backwards now and then, and explicit
+// activities.
 func mixed(n uint64) []event.Event {
 	actors := []event.ActorID{"user:alice", "user:bob", "", "system:cleanup", event.Anonymous}
 	tenants := []event.TenantID{"", "acme", "Acme"}
@@ -90,7 +104,12 @@ func mixed(n uint64) []event.Event {
 			e.CorrelationID = id(3_000_000 + position/10)
 			if position%4 == 0 {
 				e.OccurredAt = start.Add(-time.Duration(position) * time.Hour)
-				e.Metadata = event.Metadata{audit.KeyOwner: fmt.Sprintf("user:%d", position%6), "n": int64(position)}
+				e.Metadata = event.Metadata{
+					audit.KeyOwner: fmt.Sprintf("user:%d", position%6), audit.KeyOnBehalfOf: "user:dave", "n": int64(position),
+				}
+			}
+			if position%6 == 5 {
+				explicit([]audit.Outcome{audit.Success, audit.Failure, audit.Denied}[position/6%3])(e)
 			}
 		}))
 	}
@@ -238,6 +257,11 @@ func (g given) Find(context.Context, audit.Query) iter.Seq2[audit.ActivityRecord
 			}
 		}
 	}
+}
+
+// FindActions implements [audit.Finder]; nobody asks.
+func (g given) FindActions(context.Context, audit.ActionQuery) iter.Seq2[audit.ActionUse, error] {
+	return func(func(audit.ActionUse, error) bool) {}
 }
 
 // requireLog requires that the log holds the records of events and no others.

@@ -33,6 +33,16 @@ func everyField(t promisetest.T, h LogHarness) {
 	assert.Equal(t, time.UTC, got.OccurredAt().Location())
 }
 
+func explicitActivity(t promisetest.T, h LogHarness) {
+	e := at(1, by("user:bob"), explicit(audit.Denied))
+	h.apply(t, e)
+	found := all(t, h.Home.Find(t.Context(), audit.Query{Outcome: audit.Denied}))
+	require.Len(t, found, 1)
+	assert.Equal(t, derived(t, []event.Event{e})[0], found[0])
+	assert.Equal(t, audit.EntityRef{Type: "Task", ID: "task/5", Version: 3}, found[0].Entity())
+	assert.True(t, found[0].Origin().IsZero())
+}
+
 func bareEvent(t promisetest.T, h LogHarness) {
 	e := at(1, func(e *event.Event) { e.ActorID, e.CorrelationID, e.Type = "", uuid.Nil, "Ticked" })
 	h.apply(t, e)
@@ -175,6 +185,12 @@ func combinedConditions(t promisetest.T, h LogHarness) {
 			if both.EntityID == "" {
 				both.EntityID = b.EntityID
 			}
+			if both.Outcome == "" {
+				both.Outcome = b.Outcome
+			}
+			if both.EventType == "" {
+				both.EventType = b.EventType
+			}
 			both.Page = b.Page
 			requireMatching(t, h, records, both)
 		}
@@ -188,10 +204,19 @@ func conditions() []audit.Query {
 		{TenantID: "acme"},
 		{ActorID: "user:alice"},
 		{ActorID: event.Anonymous},
+		{OnBehalfOf: "user:dave"},
+		{OnBehalfOf: "user:carol"},
 		{OwnerID: "user:2"},
 		{Action: "document.edited"},
+		{Action: "task.close"},
 		{EntityType: "Document"},
+		{EntityType: "Task"},
 		{EntityID: id(2_000_003).String()},
+		{EntityID: "task/5"},
+		{Outcome: audit.Success},
+		{Outcome: audit.Denied},
+		{EventType: "Archived"},
+		{EventType: audit.RecordedType},
 		{CorrelationID: id(3_000_002)},
 		{OccurredFrom: start.Add(time.Hour)},
 		{OccurredUntil: start},
@@ -255,13 +280,16 @@ func timeRanges(t promisetest.T, h LogHarness) {
 func refusedQueries(t promisetest.T, h LogHarness) {
 	h.apply(t, run(1, 3)...)
 	for field, query := range map[string]audit.Query{
-		"limit":       {Page: audit.Page{Limit: -1}},
-		"actor_id":    {ActorID: "usr:alice"},
-		"tenant_id":   {TenantID: "a\x00b"},
-		"action":      {Action: "Document.Created"},
-		"entity.type": {EntityType: "a\nb"},
-		"entity.id":   {EntityID: "a\x00b"},
-		"owner_id":    {OwnerID: "\xff"},
+		"limit":        {Page: audit.Page{Limit: -1}},
+		"actor_id":     {ActorID: "usr:alice"},
+		"on_behalf_of": {OnBehalfOf: "carol"},
+		"tenant_id":    {TenantID: "a\x00b"},
+		"action":       {Action: "Document.Created"},
+		"entity.type":  {EntityType: "a\nb"},
+		"entity.id":    {EntityID: "a\x00b"},
+		"outcome":      {Outcome: "Denied"},
+		"event_type":   {EventType: "\xfe"},
+		"owner_id":     {OwnerID: "\xff"},
 	} {
 		var invalid *event.InvalidError
 		require.ErrorAs(t, onlyError(t, h.Home.Find(t.Context(), query)), &invalid)

@@ -85,7 +85,7 @@ func (h *history) whatDid(ctx context.Context, o options) error {
 		if err != nil {
 			return err
 		}
-		path, err := pathOf(ctx, h.store.DB(), a.AggregateID)
+		path, err := pathOf(ctx, h.store.DB(), a.Entity.ID)
 		if err != nil {
 			return err
 		}

@@ -77,7 +77,11 @@ func hottest(ctx context.Context, db *sql.DB, limit int) (found []hotFile, err e
 }
 
 // pathOf returns the path of a file.
-func pathOf(ctx context.Context, db *sql.DB, id uuid.UUID) (path string, err error) {
+func pathOf(ctx context.Context, db *sql.DB, file string) (path string, err error) {
+	id, err := uuid.Parse(file)
+	if err != nil {
+		return "", err
+	}
 	err = db.QueryRowContext(ctx, "SELECT path FROM hot_files WHERE id = ?", id[:]).Scan(&path)
 	return path, err
 }

@@ -78,22 +78,28 @@ func House() []Room {
 			Why:   "steps of a schema are read in one way, whatever database they are for",
 		},
 		{
-			Name: "memory", Floor: 5,
-			Below:     core(),
+			Name: "memory", Floor: 7,
+			Below:     append(core(), homes()...),
 			Libraries: []string{uuid},
 			Why:       "the reference store: what it cannot do with the standard library is a wrong promise",
 		},
 		{
-			Name: "sqlite", Floor: 5,
-			Below:     append(core(), "internal/migration"),
+			Name: "sqlite", Floor: 7,
+			Below:     append(core(), append(homes(), "internal/migration")...),
 			Libraries: []string{uuid, sqlite},
 			Why:       "one room per technology: adapters do not know each other",
 		},
 		{
-			Name: "postgres", Floor: 5,
-			Below:     append(core(), "internal/migration"),
+			Name: "postgres", Floor: 7,
+			Below:     append(core(), append(homes(), "internal/migration")...),
 			Libraries: []string{uuid, pgx, backoff},
 			Why:       "one room per technology: adapters do not know each other",
+		},
+		{
+			Name: "audit/audittest", Floor: 7,
+			Below:     append(core(), "audit"),
+			Libraries: []string{uuid},
+			Why:       "its suite saves an aggregate, to see an activity join the save",
 		},
 	}
 }
@@ -107,11 +113,19 @@ const (
 	progressbar = "github.com/schollz/progressbar/v3"
 	sqlite      = "modernc.org/sqlite"
 	pgx         = "github.com/jackc/pgx/v5"
+	jwt         = "github.com/golang-jwt/jwt/v5"
+	grpc        = "google.golang.org/grpc"
+	rate        = "golang.org/x/time/rate"
+	nats        = "github.com/nats-io/nats.go"
 )
 
+// core are the rooms that nearly everything above them may use.
 func core() []string {
-	return []string{"event", "eventstore", "checkpoint", "dlq", "lease", "aggregate", "projection", "audit"}
+	return []string{"event", "eventstore", "checkpoint", "dlq", "lease", "aggregate", "projection"}
 }
+
+// homes are the rooms whose ports a database keeps.
+func homes() []string { return []string{"audit"} }
 
 // Ban is something that a room must not reach, neither by itself nor through
 // what it imports.
@@ -143,15 +157,23 @@ func Bans() []Ban {
 			Why: "a user of another store must not build this driver",
 		},
 		{
-			Path: "github.com/nats-io/",
-			Why:  "a user of another store must not build this client",
+			Path: "github.com/nats-io/", Except: []string{"jetstream"},
+			Why: "who does not use NATS must not build its client",
 		},
 		{
-			Path: "net/http",
+			Path: "google.golang.org/grpc", Except: []string{"auth/grpcauth"},
+			Why: "who does not use gRPC must not build it",
+		},
+		{
+			Path: "github.com/golang-jwt/", Except: []string{"auth/jwtauth"},
+			Why: "other credentials need no tokens",
+		},
+		{
+			Path: "net/http", Except: []string{"auth/jwtauth", "auth/httpauth", "auth/grpcauth", "audit/audithttp", "jetstream"},
 			// zap brings a handler for log levels, progressbar a reader of requests;
 			// nothing here uses either.
 			Through: []string{zap, progressbar},
-			Why:     "no room speaks HTTP",
+			Why:     "only the rooms that serve HTTP or are a client of a network speak it",
 		},
 	}
 }

@@ -32,18 +32,42 @@ CREATE TABLE evident.audit_log (
     aggregate_type    text COLLATE "C",
     aggregate_id      uuid,
     aggregate_version bigint,
+    occurred_on       date        NOT NULL GENERATED ALWAYS AS ((occurred_at AT TIME ZONE 'UTC')::date) STORED,
     CONSTRAINT audit_log_by_position PRIMARY KEY (position)
 );
 
--- Each question has its index; the position, by which answers are ordered, is
--- the last column of every one.
+-- A query looks for the positions of its page first, in one index alone, and
+-- then for their rows. So each question has its index: what is asked for, then
+-- the position, by which answers are ordered. What only few records have is
+-- indexed for those few.
 CREATE UNIQUE INDEX audit_log_by_id ON evident.audit_log (id);
-CREATE INDEX audit_log_by_actor ON evident.audit_log (actor_id, position);
 CREATE INDEX audit_log_by_entity ON evident.audit_log (entity_id, position);
-CREATE INDEX audit_log_by_action ON evident.audit_log (action, position);
-CREATE INDEX audit_log_by_owner ON evident.audit_log (owner_id, position) WHERE owner_id <> '';
+CREATE INDEX audit_log_by_entity_type ON evident.audit_log (entity_type, position);
+CREATE INDEX audit_log_by_event_type ON evident.audit_log (event_type, position) WHERE event_type IS NOT NULL;
 CREATE INDEX audit_log_by_correlation ON evident.audit_log (correlation_id, position) WHERE correlation_id IS NOT NULL;
+CREATE INDEX audit_log_by_owner ON evident.audit_log (owner_id, position) WHERE owner_id <> '';
+CREATE INDEX audit_log_by_behalf ON evident.audit_log (on_behalf_of, position) WHERE on_behalf_of <> '';
+CREATE INDEX audit_log_by_outcome ON evident.audit_log (outcome, position, occurred_at) WHERE outcome <> 'success';
+
+-- With the time behind the position, whoever asks for an actor, an action or an
+-- outcome within a time passes over the others without a look at their rows.
+CREATE INDEX audit_log_by_actor ON evident.audit_log (actor_id, position, occurred_at);
+CREATE INDEX audit_log_by_action ON evident.audit_log (action, position, occurred_at);
+
+-- Times are claimed, so they say nothing of the position. A range of them is
+-- looked for day by day, the last records of each, instead of passing over all
+-- that is before or after it.
+CREATE INDEX audit_log_by_day ON evident.audit_log (occurred_on, position, occurred_at);
+
+-- Within a tenant. Frequent values of which one tenant has none would need a look
+-- at all records of the one or the other otherwise: what every tenant has
+-- (actors of the system, actions, denials) is indexed for each, and costs
+-- nothing where there are no tenants.
 CREATE INDEX audit_log_by_tenant ON evident.audit_log (tenant_id, position) WHERE tenant_id <> '';
+CREATE INDEX audit_log_by_tenant_actor ON evident.audit_log (tenant_id, actor_id, position, occurred_at) WHERE tenant_id <> '';
+CREATE INDEX audit_log_by_tenant_action ON evident.audit_log (tenant_id, action, position, occurred_at) WHERE tenant_id <> '';
+CREATE INDEX audit_log_by_tenant_day ON evident.audit_log (tenant_id, occurred_on, position, occurred_at) WHERE tenant_id <> '';
+CREATE INDEX audit_log_by_tenant_outcome ON evident.audit_log (tenant_id, outcome, position, occurred_at) WHERE tenant_id <> '' AND outcome <> 'success';
 
 CREATE TRIGGER audit_log_is_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON evident.audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION evident.refuse_change();
@@ -54,8 +78,10 @@ CREATE TABLE evident.user_activity (
     position       bigint      NOT NULL,
     event_id       uuid        NOT NULL,
     event_type     text COLLATE "C" NOT NULL,
-    aggregate_type text COLLATE "C" NOT NULL,
-    aggregate_id   uuid        NOT NULL,
+    action         text COLLATE "C" NOT NULL,
+    entity_type    text COLLATE "C" NOT NULL,
+    entity_id      text COLLATE "C" NOT NULL,
+    entity_version bigint      NOT NULL,
     tenant_id      text COLLATE "C" NOT NULL,
     actor_id       text COLLATE "C" NOT NULL,
     correlation_id uuid,
@@ -64,10 +90,11 @@ CREATE TABLE evident.user_activity (
     CONSTRAINT user_activity_by_position PRIMARY KEY (position)
 );
 
--- The second answers who was active since a time without a look at the table.
+-- The second answers who was active since a time without a look at the table,
+-- the third what somebody did for one tenant.
 CREATE INDEX user_activity_by_actor ON evident.user_activity (actor_id, position);
 CREATE INDEX user_activity_by_time ON evident.user_activity (occurred_at, tenant_id, actor_id, position);
-CREATE INDEX user_activity_by_tenant ON evident.user_activity (tenant_id, position) WHERE tenant_id <> '';
+CREATE INDEX user_activity_by_tenant ON evident.user_activity (tenant_id, actor_id, position) WHERE tenant_id <> '';
 
 CREATE TRIGGER user_activity_is_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON evident.user_activity
     FOR EACH STATEMENT EXECUTE FUNCTION evident.refuse_change();

@@ -36,14 +36,19 @@ CREATE TABLE audit_log (
 ) STRICT;
 
 -- Each question has its index; the position, by which answers are ordered, is
--- the last column of every one.
+-- the last column of every one. What few records have is indexed for those few.
 CREATE UNIQUE INDEX audit_log_by_id ON audit_log (id);
 CREATE INDEX audit_log_by_actor ON audit_log (actor_id);
+CREATE INDEX audit_log_by_behalf ON audit_log (on_behalf_of) WHERE on_behalf_of <> '';
 CREATE INDEX audit_log_by_entity ON audit_log (entity_id);
+CREATE INDEX audit_log_by_entity_type ON audit_log (entity_type);
 CREATE INDEX audit_log_by_action ON audit_log (action);
+CREATE INDEX audit_log_by_event_type ON audit_log (event_type) WHERE event_type IS NOT NULL;
+CREATE INDEX audit_log_by_outcome ON audit_log (outcome) WHERE outcome <> 'success';
 CREATE INDEX audit_log_by_owner ON audit_log (owner_id) WHERE owner_id <> '';
 CREATE INDEX audit_log_by_correlation ON audit_log (correlation_id) WHERE correlation_id IS NOT NULL;
 CREATE INDEX audit_log_by_tenant ON audit_log (tenant_id) WHERE tenant_id <> '';
+CREATE INDEX audit_log_by_tenant_action ON audit_log (tenant_id, action) WHERE tenant_id <> '';
 
 -- Records are not edited. Only a reset of the projection empties the table: it
 -- takes these triggers off and puts them back within its own transaction, so
@@ -71,8 +76,10 @@ CREATE TABLE user_activity (
     position       INTEGER PRIMARY KEY,
     event_id       BLOB    NOT NULL,
     event_type     TEXT    NOT NULL,
-    aggregate_type TEXT    NOT NULL,
-    aggregate_id   BLOB    NOT NULL,
+    action         TEXT    NOT NULL,
+    entity_type    TEXT    NOT NULL,
+    entity_id      TEXT    NOT NULL,
+    entity_version INTEGER NOT NULL,
     tenant_id      TEXT    NOT NULL,
     actor_id       TEXT    NOT NULL,
     correlation_id BLOB,
