@@ -67,8 +67,9 @@ type Unit interface {
 // Receipt says where an append was stored.
 type Receipt struct {
 	// Records are what was stored, in the order in which they were given, with
-	// the time at which it was stored. A single record has its position, too;
-	// of several, other appends may stand between them.
+	// the time at which it was stored. They have their positions if there is one,
+	// or if the first draft named its id; else other appends may stand between
+	// them, and only the last is known.
 	Records    []ActivityRecord
 	Position   uint64 // of the last record
 	RecordedAt time.Time
@@ -181,17 +182,19 @@ func (l *Log) appendNamed(ctx context.Context, drafts []Draft, records []Activit
 	if len(stored) > 0 {
 		return replayed(drafts, records, stored)
 	}
-	receipt, err := l.store(ctx, records, outgoing)
-	if err != nil {
+	if _, err = l.store(ctx, records, outgoing); err != nil {
 		return Receipt{}, err
 	}
 	if stored, err = l.stored(ctx, outgoing.Stream); err != nil {
 		return Receipt{}, err
 	}
-	if _, err = replayed(drafts, records, stored); err != nil {
+	receipt, err := replayed(drafts, records, stored)
+	if err != nil {
 		return Receipt{}, err
 	}
-	l.tell(ctx, receipt.Records)
+	if receipt.Replayed = !sameAppend(records, stored); !receipt.Replayed {
+		l.tell(ctx, receipt.Records)
+	}
 	return receipt, nil
 }
 
@@ -375,6 +378,18 @@ func replayed(drafts []Draft, records, stored []ActivityRecord) (Receipt, error)
 	}
 	last := stored[len(stored)-1]
 	return Receipt{Records: stored, Position: last.Position(), RecordedAt: last.RecordedAt(), Replayed: true}, nil
+}
+
+// sameAppend reports whether what is stored came of this very append, as far as
+// can be told: two that say the same at the same time are one.
+func sameAppend(records, stored []ActivityRecord) bool {
+	for i, record := range records {
+		record.d.Position, record.d.RecordedAt = stored[i].d.Position, stored[i].d.RecordedAt
+		if !record.Equal(stored[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // repeats returns in what a record differs from the stored one, leaving out

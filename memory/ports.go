@@ -5,7 +5,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/evident-go/evident/aggregate"
+	"github.com/evident-go/evident/audit/privacy"
 	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/event"
@@ -53,6 +56,7 @@ type ports struct {
 
 	leases    *leases
 	snapshots *snapshots
+	people    *people
 }
 
 func newPorts(now func() time.Time) *ports {
@@ -64,6 +68,7 @@ func newPorts(now func() time.Time) *ports {
 	}
 	p.leases = &leases{ports: p, byName: make(map[string]lease.Lease)}
 	p.snapshots = &snapshots{ports: p, byStream: make(map[eventstore.Stream]aggregate.Snapshot)}
+	p.people = &people{ports: p, byToken: make(map[uuid.UUID]privacy.Pseudonym), byPerson: make(map[person]uuid.UUID)}
 	return p
 }
 

@@ -29,6 +29,11 @@ const (
 	// CanSeeAllTenants passes the wall between tenants while no tenant is set; see
 	// [Config.RowSecurity]. Without that wall everybody sees all tenants.
 	CanSeeAllTenants
+	// CanIdentify turns people into tokens and back: it reads and makes pseudonyms.
+	CanIdentify
+	// CanErase cuts pseudonyms, and places and releases legal holds. It includes
+	// CanIdentify.
+	CanErase
 )
 
 // includes returns r and the rights in it.
@@ -38,6 +43,8 @@ func (r Right) includes() []Right {
 		return []Right{CanRead, CanAppend}
 	case CanProject:
 		return []Right{CanRead, CanAppend, CanProject}
+	case CanErase:
+		return []Right{CanIdentify, CanErase}
 	default:
 		return []Right{r}
 	}
@@ -50,7 +57,8 @@ func (r Right) includes() []Right {
 //
 // An application that does everything needs [CanProject] and
 // [CanSeeAllTenants]; one that only serves tenants behind row-level security
-// [CanAppend]; analysts [CanRead].
+// [CanAppend]; analysts [CanRead]. Who may know people, and who may cut them,
+// is said by [CanIdentify] and [CanErase] alone; no other right includes them.
 //
 // It needs the rights of [Migrate], and has to be called again when Migrate has
 // added tables. Errors: [event.ErrInvalid] for a bad configuration, a right
@@ -77,7 +85,7 @@ func Grant(ctx context.Context, config Config, role string, rights ...Right) err
 
 func withIncluded(rights []Right) (all []Right, err error) {
 	for _, r := range rights {
-		if r < CanRead || r > CanSeeAllTenants {
+		if r < CanRead || r > CanErase {
 			return nil, &event.InvalidError{Field: "right", Value: strconv.Itoa(int(r)), Reason: "must be one of the constants"}
 		}
 		all = append(all, r.includes()...)
@@ -131,6 +139,11 @@ func privileges() []privilege {
 		{CanReset, "FUNCTION", "evident.empty_records", "EXECUTE"},
 
 		{CanSeeAllTenants, "TABLE", "evident.all_tenants", "SELECT"},
+
+		{CanIdentify, "TABLE", "evident.pseudonyms", "SELECT, INSERT"},
+
+		{CanErase, "TABLE", "evident.pseudonyms", "UPDATE"},
+		{CanErase, "TABLE", "evident.legal_holds", "SELECT, INSERT, UPDATE"},
 	}
 }
 

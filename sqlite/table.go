@@ -37,7 +37,8 @@ type table struct {
 // ownTables are those of the store itself.
 func ownTables() []string {
 	return []string{
-		"audit_log", "checkpoints", "dead_letter_sequences", "dead_letters", "discarded_letters", "events", "leases", "meta", "snapshots", "user_activity",
+		"audit_log", "checkpoints", "dead_letter_sequences", "dead_letters", "discarded_letters", "events", "leases", "legal_holds", "meta",
+		"pseudonyms", "snapshots", "user_activity",
 	}
 }
 

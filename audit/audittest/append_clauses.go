@@ -3,6 +3,7 @@ package audittest
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -428,6 +429,7 @@ func racingAppends(t promisetest.T, h AppendHarness) {
 	for i := range receipts {
 		wg.Go(func() {
 			mine := draft
+			mine.Request.ID = strconv.Itoa(i) // every call has its own
 			if i%2 == 1 {
 				mine.Reason = "another"
 			}
@@ -441,6 +443,8 @@ func racingAppends(t promisetest.T, h AppendHarness) {
 		if (found[0].Reason() == "another") == (i%2 == 1) {
 			require.NoError(t, err)
 			assert.Equal(t, found[0].Position(), receipts[i].Position)
+			assert.Empty(t, found[0].Changes(receipts[i].Records[0]), "it is told what is stored")
+			assert.Equal(t, found[0].Request().ID != strconv.Itoa(i), receipts[i].Replayed)
 			continue
 		}
 		assert.ErrorIs(t, err, audit.ErrImmutable, "its record is not what is stored")

@@ -73,6 +73,18 @@ func House() []Room {
 			Why:       "the audit log is derived from events; its homes are the adapters' business",
 		},
 		{
+			Name: "audit/archive", Floor: 5,
+			Below:     append(core(), "audit"),
+			Libraries: []string{uuid},
+			Why:       "copies events into files that outlive the store; it must not need the store's driver to read them",
+		},
+		{
+			Name: "audit/privacy", Floor: 6,
+			Below:     append(core(), "audit", "audit/archive"),
+			Libraries: []string{uuid},
+			Why:       "whose data it is and how long it stays is decided from records; tables are the adapters' business",
+		},
+		{
 			Name: "internal/migration", Floor: 1,
 			Below: []string{"event"},
 			Why:   "steps of a schema are read in one way, whatever database they are for",
@@ -125,7 +137,7 @@ func core() []string {
 }
 
 // homes are the rooms whose ports a database keeps.
-func homes() []string { return []string{"audit"} }
+func homes() []string { return []string{"audit", "audit/archive", "audit/privacy"} }
 
 // Ban is something that a room must not reach, neither by itself nor through
 // what it imports.
