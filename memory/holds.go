@@ -33,10 +33,10 @@ func (h holds) Place(ctx context.Context, hold privacy.Hold) (privacy.Hold, erro
 		hold.ID = event.NewIDAt(h.ports.clock())
 	}
 	if i := h.index(hold.ID); i >= 0 {
-		return privacy.SameHold(h.people.holds[i], hold)
+		return privacy.SameHold(h.holds[i], hold)
 	}
 	hold.PlacedAt = h.ports.clock()
-	h.people.holds = append(h.people.holds, hold)
+	h.holds = append(h.holds, hold)
 	return hold, nil
 }
 
@@ -51,13 +51,13 @@ func (h holds) Release(ctx context.Context, tenant event.TenantID, id uuid.UUID,
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i := h.index(id)
-	if i < 0 || h.people.holds[i].Scope.TenantID != tenant {
+	if i < 0 || h.holds[i].Scope.TenantID != tenant {
 		return privacy.Hold{}, fmt.Errorf("hold %s: %w", id, privacy.ErrUnknown)
 	}
-	if hold := &h.people.holds[i]; hold.IsActive() {
+	if hold := &h.holds[i]; hold.IsActive() {
 		hold.ReleasedAt, hold.ReleasedBy, hold.ReleaseReason = h.ports.clock(), by, reason
 	}
-	return h.people.holds[i], nil
+	return h.holds[i], nil
 }
 
 // List implements [privacy.Holds]. It yields the holds as they were when ranging
@@ -75,9 +75,9 @@ func (h holds) List(ctx context.Context, query privacy.HoldQuery) iter.Seq2[priv
 func (h holds) matching(query privacy.HoldQuery) []privacy.Hold {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return slices.DeleteFunc(slices.Clone(h.people.holds), func(hold privacy.Hold) bool { return !query.Matches(hold) })
+	return slices.DeleteFunc(slices.Clone(h.holds), func(hold privacy.Hold) bool { return !query.Matches(hold) })
 }
 
 func (h holds) index(id uuid.UUID) int {
-	return slices.IndexFunc(h.people.holds, func(hold privacy.Hold) bool { return hold.ID == id })
+	return slices.IndexFunc(h.holds, func(hold privacy.Hold) bool { return hold.ID == id })
 }

@@ -1,5 +1,7 @@
 package arch
 
+import "slices"
+
 // Module is the path of the module whose rooms are listed.
 const Module = "github.com/evident-go/evident"
 
@@ -18,6 +20,12 @@ type Room struct {
 
 // House returns every room of the library, ground floor first.
 func House() []Room {
+	return slices.Concat(ground(), derived(), doors(), adapters())
+}
+
+// ground are the rooms that write: events, their stores' contract, ports and
+// aggregates.
+func ground() []Room {
 	return []Room{
 		{
 			Name: "event", Floor: 0,
@@ -54,6 +62,12 @@ func House() []Room {
 			Libraries: []string{uuid, lru, backoff},
 			Why:       "the write side decides; it does not know that projections exist",
 		},
+	}
+}
+
+// derived are the rooms of what is derived from events.
+func derived() []Room {
+	return []Room{
 		{
 			Name: "projection", Floor: 3,
 			Below:     []string{"event", "eventstore", "checkpoint", "dlq", "lease"},
@@ -84,6 +98,42 @@ func House() []Room {
 			Libraries: []string{uuid},
 			Why:       "whose data it is and how long it stays is decided from records; tables are the adapters' business",
 		},
+	}
+}
+
+// doors are the rooms through which people and programs come in.
+func doors() []Room {
+	return []Room{
+		{
+			Name: "auth", Floor: 5,
+			Below:     append(core(), "audit"),
+			Libraries: []string{uuid, zap},
+			Why:       "who may do what is the same over every transport, and for every kind of credential",
+		},
+		{
+			Name: "auth/jwtauth", Floor: 6,
+			Below:     append(core(), "audit", "auth"),
+			Libraries: []string{jwt},
+			Why:       "verifies tokens; it knows no transport but the one that fetches keys",
+		},
+		{
+			Name: "auth/httpauth", Floor: 6,
+			Below:     append(core(), "audit", "auth"),
+			Libraries: []string{zap},
+			Why:       "HTTP's way in",
+		},
+		{
+			Name: "auth/grpcauth", Floor: 6,
+			Below:     append(core(), "audit", "auth"),
+			Libraries: []string{grpc, zap},
+			Why:       "gRPC's way in; who has none need not build it",
+		},
+	}
+}
+
+// adapters are the rooms of one technology each, and what they share.
+func adapters() []Room {
+	return []Room{
 		{
 			Name: "internal/migration", Floor: 1,
 			Below: []string{"event"},
