@@ -7,7 +7,7 @@ TOOL   := $(GO) tool -modfile=internal/tools/go.mod
 REPORT := $(GO) run ./internal/report/cmd
 
 # The core rooms: what `make cover` measures.
-CORE := event eventstore checkpoint dlq lease aggregate projection audit memory sqlite postgres
+CORE := event eventstore checkpoint dlq lease aggregate projection audit auth jetstream memory sqlite postgres
 
 ##@ Variables: make test PKG=./sqlite/... TESTFLAGS=-run=Append
 
@@ -41,8 +41,8 @@ PERCENT ?= 90
 ROOM ?= eventstore
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-stress test-chaos examples update-golden cover bench bench-postgres bench-postgres-large mutate \
-	lint fmt tidy docs ci postgres
+.PHONY: help test test-stress test-chaos examples update-golden cover bench bench-postgres bench-postgres-large bench-audit mutate \
+	lint fmt tidy docs ci postgres chromium
 
 ##@ Help
 
@@ -56,22 +56,22 @@ help: ## Show this text
 
 ##@ Tests
 
-test: compiler postgres ## Run every test with the race detector, in random order; a skipped test fails
+test: compiler postgres chromium ## Run every test with the race detector, in random order; a skipped test fails
 	@$(REPORT) test $(RACE) -shuffle=on -timeout=30m $(TESTFLAGS) $(PKG)
 
 test-stress: compiler postgres ## Run the conformance suites COUNT times in a row with the race detector
 	@$(REPORT) test $(RACE) -shuffle=on -count=$(COUNT) -timeout=120m -run='$(STRESS)' $(TESTFLAGS) $(STRESSPKG)
 
-test-chaos: compiler postgres ## Kill backends, crash the server and cut connections for CHAOS while writers write; look for what is lost
-	EVIDENT_CHAOS=$(CHAOS) $(GO) test $(RACE) -v -count=1 -timeout=60m -run='Chaos' $(TESTFLAGS) ./postgres
+test-chaos: compiler postgres ## Kill servers and cut connections for CHAOS while others write and publish; look for what is lost
+	EVIDENT_CHAOS=$(CHAOS) $(GO) test $(RACE) -v -count=1 -timeout=60m -run='Chaos' $(TESTFLAGS) ./postgres ./jetstream
 
-examples: postgres ## Run every example and compare what it prints with its golden output
+examples: postgres chromium ## Run every example and compare what it prints with its golden output
 	$(GO) test -count=1 ./examples/...
 
-update-golden: postgres ## Write the golden files anew; read the difference before you commit it
+update-golden: postgres chromium ## Write the golden files anew; read the difference before you commit it
 	EVIDENT_UPDATE_GOLDEN=1 $(GO) test -count=1 $(PKG)
 
-cover: postgres ## Show how much of each core room is covered; less than PERCENT fails
+cover: postgres chromium ## Show how much of each core room is covered; less than PERCENT fails
 	$(GO) test -coverprofile=coverage.out -coverpkg=$(subst $(space),$(comma),$(CORE:%=./%/...)) $(CORE:%=./%/...)
 	@$(REPORT) cover coverage.out $(PERCENT) $(CORE)
 
@@ -89,6 +89,9 @@ bench-postgres: BENCHRUNS = 5
 
 bench-postgres-large: postgres ## Run those with millions of stored events, once each
 	@EVIDENT_LARGE=1 $(BENCHMARK) -bench=Large -benchtime=1x -timeout=180m ./postgres/...
+
+bench-audit: postgres ## Ask a million audit records every question, export them, and show the plans; measure what the audit costs
+	@EVIDENT_LARGE=1 $(BENCHMARK) -bench='Audit' -benchtime=1x -count=1 -timeout=60m ./postgres/...
 
 mutate: ## Invert conditions in ROOM and list those that no test notices (advisory, slow)
 	-$(GO) run github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0 unleash --workers=1 --timeout-coefficient=20 ./$(ROOM)
@@ -115,6 +118,21 @@ postgres: ## Install PostgreSQL's server programs if they are missing (apt-get o
 		echo "There is neither apt-get nor brew. Install PostgreSQL's server programs (initdb, postgres), or set EVIDENT_POSTGRES_URL."; exit 1; \
 	fi; \
 	$(LOOKUP)
+
+chromium: ## Install the browser that the tests of the documentation page drive, if none is there (apt-get or brew)
+	@for name in chromium chromium-browser google-chrome google-chrome-stable chrome headless-shell; do \
+		if command -v $$name >/dev/null; then exit 0; fi; \
+	done; \
+	if [ -d '/Applications/Google Chrome.app' ] || [ -d /Applications/Chromium.app ]; then exit 0; fi; \
+	if command -v apt-get >/dev/null; then \
+		echo 'Installing chromium with apt-get.'; set -e; \
+		$(SUDO) apt-get update; \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends chromium; \
+	elif command -v brew >/dev/null; then \
+		echo 'Installing chromium with brew.'; brew install --cask chromium; \
+	else \
+		echo 'There is neither apt-get nor brew. Install chromium.'; exit 1; \
+	fi
 
 ##@ Code and documentation
 

@@ -158,6 +158,12 @@ func adapters() []Room {
 			Why:       "one room per technology: adapters do not know each other",
 		},
 		{
+			Name: "jetstream", Floor: 7,
+			Below:     append(core(), "audit"),
+			Libraries: []string{uuid, nats, zap, backoff},
+			Why:       "one room per technology: adapters do not know each other",
+		},
+		{
 			Name: "audit/audittest", Floor: 7,
 			Below:     append(core(), "audit"),
 			Libraries: []string{uuid},
