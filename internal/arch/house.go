@@ -128,6 +128,12 @@ func doors() []Room {
 			Libraries: []string{grpc, zap},
 			Why:       "gRPC's way in; who has none need not build it",
 		},
+		{
+			Name: "audit/audithttp", Floor: 6,
+			Below:     append(core(), "audit", "auth"),
+			Libraries: []string{uuid, lru, rate},
+			Why:       "serves the log; it knows who may ask, not how that was verified",
+		},
 	}
 }
 
