@@ -19,6 +19,7 @@ type Definition[S any] struct {
 	codec           event.Codec
 	copier          copier[S]
 	initial         func(uuid.UUID) S
+	owner           func(S) string
 	snapshotVersion int
 	tolerant        bool
 	units           sync.Pool // of *unit[S]
@@ -26,7 +27,7 @@ type Definition[S any] struct {
 }
 
 // Part is one part of a definition: a handler made by [On], [OnErr] or
-// [Evolve], or one of [Initial], [Codec], [SnapshotVersion] and
+// [Evolve], or one of [Initial], [OwnedBy], [Codec], [SnapshotVersion] and
 // [TolerateUnknown].
 type Part[S any] func(*draft[S])
 
@@ -67,6 +68,22 @@ func Define[S any](aggregateType string, parts ...Part[S]) *Definition[S] {
 // Without it, it is the zero value of S.
 func Initial[S any](f func(id uuid.UUID) S) Part[S] {
 	return func(d *draft[S]) { d.initial = f }
+}
+
+// OwnedBy says whose data an aggregate is, for example "user:alice". Each event
+// is stamped with it under the metadata key [event.KeyOwner], from which the
+// audit log takes a record's owner. It is asked for the state after the event
+// and, if that has no owner, for the one before: who deletes an aggregate does
+// something to its last owner's data. It replaces what the context says under
+// the key, unless it is "", which is nobody.
+func OwnedBy[S any](owner func(state S) string) Part[S] {
+	return func(d *draft[S]) {
+		if owner == nil {
+			d.fail("has an owner function that is nil")
+			return
+		}
+		d.owner = owner
+	}
 }
 
 // Codec sets the codec for payloads and for snapshots of the state. The

@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"cmp"
 	"context"
 	"runtime/debug"
 	"time"
@@ -102,12 +103,30 @@ func (r *AggregateRoot[S]) emitAll(origin *event.Origin, now time.Time, payloads
 			return err
 		}
 		e = r.stamp(origin, now, route, data)
+		before := r.definition.ownerOf(&r.unit.scratch)
 		if err := route.emit(&r.unit.scratch, e, p); err != nil {
 			return r.applyError(e, err)
 		}
+		own(e, cmp.Or(r.definition.ownerOf(&r.unit.scratch), before))
 	}
 	r.state = r.unit.scratch
 	return nil
+}
+
+// ownerOf returns whose data a state is, "" if nobody's or if nobody says.
+func (d *Definition[S]) ownerOf(state *S) string {
+	if d.owner == nil {
+		return ""
+	}
+	return d.owner(*state)
+}
+
+// own says in an event's metadata, which others share, whose data it is about.
+func own(e *event.Event, owner string) {
+	if owner == "" {
+		return
+	}
+	*e = e.WithMetadata(event.Metadata{event.KeyOwner: owner})
 }
 
 // encode finds the payload's route and turns it into bytes, once and for all.

@@ -11,7 +11,7 @@ import (
 // Metadata keys of events from which a derived record fills its own fields.
 // They stay among the metadata, too.
 const (
-	KeyOwner         = "owner_id"
+	KeyOwner         = event.KeyOwner
 	KeyOnBehalfOf    = "on_behalf_of"
 	KeyPurpose       = "purpose"
 	KeyRequest       = "request_id"

@@ -22,6 +22,9 @@ import (
 // be treated as read-only.
 type Metadata map[string]any
 
+// KeyOwner is the metadata key under which an event says whose data it is about.
+const KeyOwner = "owner_id"
+
 // maxMetadataDepth bounds how deep lists and objects are nested. A map that
 // holds itself has no end.
 const maxMetadataDepth = 100

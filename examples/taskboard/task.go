@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/evident-go/evident/aggregate"
-	"github.com/evident-go/evident/audit"
 	"github.com/evident-go/evident/event"
 )
 
@@ -56,6 +55,7 @@ var tasks = aggregate.Define(taskType,
 	aggregate.On(func(s *State, e event.Of[TaskAssigned]) { s.Assignee = e.Payload.To }),
 	aggregate.On(func(s *State, _ event.Of[TaskCompleted]) { s.Stage = Completed }),
 	aggregate.On(func(s *State, _ event.Of[TaskDeleted]) { s.Stage = Deleted }),
+	aggregate.OwnedBy(func(s State) string { return string(s.Owner) }), // for questions by owner
 )
 
 // What a task refuses.
@@ -78,7 +78,7 @@ func (t *Task) Create(ctx context.Context, owner event.ActorID, title string) er
 	if err := validateTitle(title); err != nil {
 		return err
 	}
-	return t.emit(ctx, owner, TaskCreated{Title: title, Owner: owner})
+	return t.Emit(ctx, TaskCreated{Title: title, Owner: owner})
 }
 
 // Rename gives the task another title. The same title changes nothing.
@@ -89,7 +89,7 @@ func (t *Task) Rename(ctx context.Context, title string) error {
 	if title == t.State().Title {
 		return nil
 	}
-	return t.emit(ctx, t.State().Owner, TaskRenamed{Title: title})
+	return t.Emit(ctx, TaskRenamed{Title: title})
 }
 
 // Assign says who is to do it.
@@ -100,7 +100,7 @@ func (t *Task) Assign(ctx context.Context, to event.ActorID) error {
 	if to == t.State().Assignee {
 		return nil
 	}
-	return t.emit(ctx, t.State().Owner, TaskAssigned{To: to})
+	return t.Emit(ctx, TaskAssigned{To: to})
 }
 
 // Complete says that it is done.
@@ -108,7 +108,7 @@ func (t *Task) Complete(ctx context.Context) error {
 	if err := t.mustBeOpen(); err != nil {
 		return err
 	}
-	return t.emit(ctx, t.State().Owner, TaskCompleted{})
+	return t.Emit(ctx, TaskCompleted{})
 }
 
 // Delete takes the task from the board. What happened to it stays in the log.
@@ -116,12 +116,7 @@ func (t *Task) Delete(ctx context.Context) error {
 	if err := t.mustBeOpen(); err != nil && !errors.Is(err, ErrCompleted) {
 		return err
 	}
-	return t.emit(ctx, t.State().Owner, TaskDeleted{})
-}
-
-// emit says with each event whose task it is, for questions by owner.
-func (t *Task) emit(ctx context.Context, owner event.ActorID, happened event.Payload) error {
-	return t.Emit(event.WithMetadata(ctx, event.Metadata{audit.KeyOwner: string(owner)}), happened)
+	return t.Emit(ctx, TaskDeleted{})
 }
 
 func (t *Task) mustBeOpen() error {
