@@ -61,6 +61,9 @@ type Appender interface {
 // Unit is what an append can join: an aggregate that is going to be saved.
 // Every struct that embeds aggregate.AggregateRoot is one.
 type Unit interface {
+	// Pending returns what is going to be saved.
+	Pending() []event.Event
+	// Join adds an append to the save, and somebody who is told of it.
 	Join(also eventstore.Append, stored func(ctx context.Context, result eventstore.Result)) error
 }
 
@@ -218,12 +221,16 @@ func (l *Log) store(ctx context.Context, records []ActivityRecord, outgoing even
 //		return err
 //	})
 //
-// It returns the records as they will be stored. Hooks of [LogConfig.Before] run now,
+// What the unit emitted last is the cause of the records, unless drafts name
+// another. It returns the records as they will be stored. Hooks of [LogConfig.Before] run now,
 // those of [LogConfig.After] when the save has succeeded. The aggregate must
 // be saved to the log's store. Errors are those of [Log.Append] that need no store.
 func (l *Log) AppendWith(ctx context.Context, unit Unit, drafts ...Draft) ([]ActivityRecord, error) {
 	if unit == nil {
 		return nil, &event.InvalidError{Field: "unit", Reason: "must not be nil"}
+	}
+	if pending := unit.Pending(); len(pending) > 0 {
+		ctx = event.WithCause(ctx, pending[len(pending)-1])
 	}
 	records, err := l.prepare(ctx, drafts)
 	if err != nil {

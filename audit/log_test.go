@@ -65,6 +65,8 @@ type refusing struct{}
 
 var errRefused = errors.New("refused")
 
+func (refusing) Pending() []event.Event { return nil }
+
 func (refusing) Join(eventstore.Append, func(context.Context, eventstore.Result)) error {
 	return errRefused
 }

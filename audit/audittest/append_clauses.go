@@ -190,6 +190,8 @@ func joinsASave(t promisetest.T, h AppendHarness) {
 	require.Len(t, found, 2)
 	assert.Equal(t, []string{"task.created", "document.exported"}, actions(found))
 	assert.Equal(t, joined[0].ID(), found[1].ID())
+	assert.Equal(t, found[0].ID(), found[1].CausationID(), "it follows from what was emitted")
+	assert.Equal(t, found[0].CorrelationID(), found[1].CorrelationID())
 	assert.Equal(t, found[0].RecordedAt(), found[1].RecordedAt(), "stored at once")
 
 	require.NoError(t, tasks.Save(ctx, task), "saved once")
