@@ -130,12 +130,11 @@ func Example_auditReplay() {
 	audited(func(ctx context.Context, b *bank, auditLog *memory.AuditLog, _ *memory.UserActivity) error {
 		store := b.store
 		//docs:begin compare
-		head, err := store.Head(ctx)
+		head, err := store.Head(ctx) // the log has caught up; else its checkpoint
 		if err != nil {
 			return err
 		}
-		fresh := audit.Replay(store, audit.Config{}) // stored nowhere: derived from the events as it is asked
-		comparison, err := audit.Compare(ctx, auditLog.AsOf(head), fresh.AsOf(head), 10)
+		comparison, err := audit.Verify(ctx, auditLog, store, audit.Config{}, head, 10)
 		if err != nil {
 			return err
 		}
