@@ -63,7 +63,7 @@ func (a *activities) reset(ctx context.Context, tx pgx.Tx) error {
 
 // FindActivities implements [audit.ActivityFinder].
 func (a *activities) FindActivities(ctx context.Context, query audit.ActivityQuery) iter.Seq2[audit.Activity, error] {
-	return a.listing.find(ctx, a.store, query.Page, search{where: activityConditions(query)})
+	return a.listing.find(ctx, a.store, query.Page, query.TenantID, search{where: activityConditions(query)})
 }
 
 // FindActors implements [audit.ActivityFinder]. It holds all actors that it
@@ -82,7 +82,7 @@ func (a *activities) actors(ctx context.Context, query audit.ActivityQuery) (fou
 			 GROUP BY tenant_id, actor_id ORDER BY max(position)` + order + ` LIMIT $3)
 		SELECT active.tenant_id, active.actor_id, active.activities, active.position, last.occurred_at
 		  FROM active JOIN ` + table + ` AS last ON last.position = active.position ORDER BY active.position` + order
-	err = a.store.call(ctx, "find actors", func(ctx context.Context, c conn) error {
+	err = a.store.ofTenant(ctx, "find actors", query.TenantID, func(ctx context.Context, c conn) error {
 		found, err = collect(ctx, c, scanActor, text, where.within(signed(query.After), lastOf(query.Page), limitOf(query.Limit))...)
 		return err
 	})

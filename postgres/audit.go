@@ -21,7 +21,9 @@ var _ audit.LogHome = (*AuditLog)(nil)
 // projection for a runner on that store, and each event takes effect exactly
 // once; a batch is written by one COPY. It answers the questions of
 // [audit.Reader]; reads see what is committed, and no connection is held while
-// the caller works on a record.
+// the caller works on a record. Behind row-level security a query that names its
+// tenant sees that tenant's records, also if the role sees no others; one that
+// does not is about what the role sees.
 //
 // Its table, audit_log, refuses by trigger to change or delete a record, whoever
 // asks. Only a reset empties it, by a function of the schema, empty_records;
@@ -92,14 +94,14 @@ func (r *records) compare(ctx context.Context, tx pgx.Tx, given audit.ActivityRe
 
 // Find implements [audit.Finder].
 func (r *records) Find(ctx context.Context, query audit.Query) iter.Seq2[audit.ActivityRecord, error] {
-	return r.listing.find(ctx, r.store, query.Page, recordSearch(query))
+	return r.listing.find(ctx, r.store, query.Page, query.TenantID, recordSearch(query))
 }
 
 // FindActions implements [audit.Finder].
 func (r *records) FindActions(ctx context.Context, query audit.ActionQuery) iter.Seq2[audit.ActionUse, error] {
 	return grouped(func() (found []audit.ActionUse, err error) {
 		text, args := r.actionsInUse(query)
-		err = r.store.call(ctx, "find actions", func(ctx context.Context, c conn) error {
+		err = r.store.ofTenant(ctx, "find actions", query.TenantID, func(ctx context.Context, c conn) error {
 			found, err = collect(ctx, c, scanAction, text, args...)
 			return err
 		})

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/evident-go/evident/audit"
+	"github.com/evident-go/evident/event"
 )
 
 // listing is a table whose rows are kept once and for all, by position.
@@ -73,10 +74,11 @@ func (l *listing[T]) scan(d *decoder) func(row pgx.CollectableRow) (T, error) {
 
 // find yields the rows of a page that meet the conditions, up to where the
 // table ended when ranging began. No connection is held while the caller works
-// on what was yielded.
-func (l *listing[T]) find(ctx context.Context, s *Store, page audit.Page, by search) iter.Seq2[T, error] {
+// on what was yielded. A query for one tenant tells the database so, if there is
+// a wall between tenants.
+func (l *listing[T]) find(ctx context.Context, s *Store, page audit.Page, tenant event.TenantID, by search) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		b := &browse[T]{listing: l, store: s, forward: page.OldestFirst, limit: limitOf(page.Limit), low: signed(page.After), high: lastOf(page)}
+		b := &browse[T]{listing: l, store: s, tenant: tenant, forward: page.OldestFirst, limit: limitOf(page.Limit), low: signed(page.After), high: lastOf(page)}
 		if err := b.run(ctx, by, yield); err != nil {
 			yield(*new(T), err)
 		}
@@ -115,6 +117,7 @@ const pageRecords = 512
 type browse[T any] struct {
 	listing   *listing[T]
 	store     *Store
+	tenant    event.TenantID // whose rows are wanted; "" for those of all
 	forward   bool
 	low, high int64
 	limit     int // how many rows are still wanted
@@ -152,7 +155,7 @@ func (b *browse[T]) run(ctx context.Context, by search, yield func(T, error) boo
 // end ends what will be read where the table ends now. Whoever begins there
 // and goes back does not see what comes later, either.
 func (b *browse[T]) end(ctx context.Context) error {
-	return b.store.call(ctx, "find in "+b.listing.table, func(ctx context.Context, c conn) error {
+	return b.store.ofTenant(ctx, "find in "+b.listing.table, b.tenant, func(ctx context.Context, c conn) error {
 		var last int64
 		err := c.QueryRow(ctx, "SELECT coalesce(max(position), 0) FROM "+b.listing.in(b.store)).Scan(&last)
 		b.high = min(b.high, last)
@@ -161,7 +164,7 @@ func (b *browse[T]) end(ctx context.Context) error {
 }
 
 func (b *browse[T]) fetch(ctx context.Context, query string, args []any) error {
-	return b.store.call(ctx, "find in "+b.listing.table, func(ctx context.Context, c conn) error {
+	return b.store.ofTenant(ctx, "find in "+b.listing.table, b.tenant, func(ctx context.Context, c conn) error {
 		rows, err := c.Query(ctx, query, append([]any{planned}, args...)...)
 		if err != nil {
 			return err

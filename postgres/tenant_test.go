@@ -177,11 +177,14 @@ func TestTheWallStandsBehindAllTables(t *testing.T) {
 	t.Parallel()
 	config := newWall(t)
 	execute(t, config.URL, `
-		INSERT INTO evident.user_activity SELECT 1, gen_random_uuid(), '', '', gen_random_uuid(), 'umbrella', '', NULL, now(), now();
+		INSERT INTO evident.user_activity SELECT 1, gen_random_uuid(), '', '', '', '', 0, 'umbrella', '', NULL, now(), now();
+		INSERT INTO evident.pseudonyms (token, tenant_id, person, created_at) SELECT gen_random_uuid(), 'umbrella', 'jane', now();
+		INSERT INTO evident.legal_holds (id, tenant_id, entity_type, entity_id, reason, placed_by, placed_at)
+		SELECT gen_random_uuid(), 'umbrella', '', '', 'case 4', 'user:law', now();
 		INSERT INTO evident.snapshots SELECT gen_random_uuid(), '', 'umbrella', gen_random_uuid(), 1, 1, '', now()`)
-	conn := dial(t, granted(t, config, postgres.CanProject).URL)
-	all := dial(t, granted(t, config, postgres.CanProject, postgres.CanSeeAllTenants).URL)
-	for _, table := range []string{"evident.user_activity", "evident.snapshots"} {
+	conn := dial(t, granted(t, config, postgres.CanProject, postgres.CanErase).URL)
+	all := dial(t, granted(t, config, postgres.CanProject, postgres.CanErase, postgres.CanSeeAllTenants).URL)
+	for _, table := range []string{"evident.user_activity", "evident.snapshots", "evident.pseudonyms", "evident.legal_holds"} {
 		var n int
 		require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM "+table).Scan(&n))
 		assert.Zero(t, n, table)
@@ -362,4 +365,51 @@ func TestManyRowsBehindTheWall(t *testing.T) {
 	log, activity := postgres.NewAuditLog(store, audit.Config{}), postgres.NewUserActivity(store)
 	require.NoError(t, newRunner(t, store, log, activity).RunUntilCaughtUp(t.Context()))
 	assertEqualToReplay(t, store, log, activity, uint64(len(events)))
+}
+
+// TestTheAuditLogBehindTheWall reads as a role that sees no tenant but the one
+// that it names.
+func TestTheAuditLogBehindTheWall(t *testing.T) {
+	t.Parallel()
+	config := newWall(t)
+	all := open(t, granted(t, config, postgres.CanProject, postgres.CanSeeAllTenants))
+	_, err := all.Import(t.Context(), sequence(history(4, 100)))
+	require.NoError(t, err)
+	whole, feeds := postgres.NewAuditLog(all, audit.Config{}), postgres.NewUserActivity(all)
+	require.NoError(t, newRunner(t, all, whole, feeds).RunUntilCaughtUp(t.Context()))
+	tenantOnly := open(t, granted(t, config, postgres.CanAppend))
+	log, activity := postgres.NewAuditLog(tenantOnly, audit.Config{}), postgres.NewUserActivity(tenantOnly)
+
+	tenants := make(map[event.TenantID]int)
+	for _, record := range yielded(t, whole.Find(t.Context(), audit.Query{})) {
+		tenants[record.TenantID()]++
+	}
+	delete(tenants, "")
+	require.NotEmpty(t, tenants)
+	for tenant, n := range tenants {
+		for _, page := range []audit.Page{{}, {OldestFirst: true}} {
+			query := audit.Query{TenantID: tenant, Page: page}
+			records := yielded(t, log.ForTenant(tenant).Find(t.Context(), audit.Query{Page: page}))
+			require.Len(t, records, n)
+			assert.Equal(t, yielded(t, whole.Find(t.Context(), query)), records)
+			actions := audit.ActionQuery{TenantID: tenant, Page: page}
+			assert.Equal(t, yielded(t, whole.FindActions(t.Context(), actions)), yielded(t, log.FindActions(t.Context(), actions)))
+			feed := audit.ActivityQuery{TenantID: tenant, Page: page}
+			assert.Equal(t, yielded(t, feeds.FindActivities(t.Context(), feed)), yielded(t, activity.FindActivities(t.Context(), feed)))
+			assert.Equal(t, yielded(t, feeds.FindActors(t.Context(), feed)), yielded(t, activity.FindActors(t.Context(), feed)))
+			require.NotEmpty(t, yielded(t, activity.FindActors(t.Context(), feed)))
+		}
+	}
+	assert.Empty(t, yielded(t, log.Find(t.Context(), audit.Query{})), "a query that forgot its tenant sees nothing")
+	assert.Zero(t, tenantOnly.Pool().Stat().AcquiredConns())
+}
+
+// yielded returns what a sequence yields.
+func yielded[T any](tb testing.TB, items iter.Seq2[T, error]) (all []T) {
+	tb.Helper()
+	for item, err := range items {
+		require.NoError(tb, err)
+		all = append(all, item)
+	}
+	return all
 }

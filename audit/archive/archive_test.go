@@ -407,3 +407,26 @@ func TestFilesAreNamedAfterTheirContent(t *testing.T) {
 	assert.Equal(t, a.Manifest.Files, b.Manifest.Files)
 	assert.True(t, slices.IsSortedFunc(a.Manifest.Files, func(a, b archive.File) int { return strings.Compare(a.Name, b.Name) }))
 }
+
+// another is a store that was restored from an old backup and has gone on since:
+// other events stand in the places of those that were archived.
+type another struct {
+	eventstore.Store
+
+	id uuid.UUID
+}
+
+func (a another) ID() uuid.UUID { return a.id }
+
+func TestAStoreThatHasGoneOnFromAnOldBackupIsNoticed(t *testing.T) {
+	t.Parallel()
+	store, target := newStore(t), newBucket()
+	fill(t, store, 4)
+	write(t, store, target, archive.Config{})
+	other := newStore(t)
+	fill(t, other, 9)
+	_, err := archive.Write(t.Context(), another{other, store.ID()}, target, archive.Config{})
+	require.ErrorIs(t, err, archive.ErrAhead)
+	fill(t, store, 1)
+	write(t, store, target, archive.Config{})
+}

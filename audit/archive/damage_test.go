@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -129,6 +130,19 @@ func TestTheManifestIsDamaged(t *testing.T) {
 	}
 }
 
+func TestAManifestThatNamesAnotherLastEvent(t *testing.T) {
+	t.Parallel()
+	files, manifest := written(t, archive.Gzip)
+	manifest.Files[1].LastID = uuid.New()
+	content, err := archive.EncodeManifest(manifest)
+	require.NoError(t, err)
+	files[archive.ManifestName].Data = content
+	_, err = archive.Verify(t.Context(), files)
+	damage := damageOf(t, err)
+	assert.Equal(t, manifest.Files[1].Name, damage.File)
+	assert.Contains(t, damage.Error(), "ends with event")
+}
+
 func TestAManifestThatContradictsItself(t *testing.T) {
 	t.Parallel()
 	for reason, spoil := range map[string]func(m *archive.Manifest){
@@ -136,6 +150,7 @@ func TestAManifestThatContradictsItself(t *testing.T) {
 		"names a file":              func(m *archive.Manifest) { m.Files[0].Name = "events-/../../secret" },
 		"wrong positions":           func(m *archive.Manifest) { m.Files[0].First = 0 },
 		"wrong sizes":               func(m *archive.Manifest) { m.Files[0].Events = 99 },
+		"wrong sizes for events-":   func(m *archive.Manifest) { m.Files[1].Bytes = 1 << 40 }, // which somebody would have to unpack
 		"ends before":               func(m *archive.Manifest) { m.Until = 1 },
 		"another number of events":  func(m *archive.Manifest) { m.Events++ },
 		"what format":               func(m *archive.Manifest) { m.Format = "" },

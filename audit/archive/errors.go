@@ -16,8 +16,9 @@ var (
 	ErrFormat = errors.New("archive has another format than the program")
 	// ErrNotArchive says that there is no manifest.
 	ErrNotArchive = errors.New("no archive is here")
-	// ErrAhead says that the archive has events that its store does not have any
-	// more: the store was cut, or restored from an old backup.
+	// ErrAhead says that the last event of the archive is not in its store any
+	// more: the store was cut, or restored from an old backup, and may have gone on
+	// since.
 	ErrAhead = errors.New("archive is ahead of its store")
 	// ErrInvalid is [event.ErrInvalid]: refused before anything was written.
 	ErrInvalid = event.ErrInvalid

@@ -35,7 +35,7 @@ func (c *composition) add(e *event.Event) error {
 	}
 	c.file.Bytes += int64(len(line))
 	c.file.Events++
-	c.file.Last, c.file.RecordedUntil = e.Position, e.RecordedAt
+	c.file.Last, c.file.LastID, c.file.RecordedUntil = e.Position, e.ID, e.RecordedAt
 	return nil
 }
 

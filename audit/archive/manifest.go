@@ -45,6 +45,7 @@ type File struct {
 	Until         uint64    `json:"until,string"` // up to this
 	First         uint64    `json:"first,string"` // position of its first event
 	Last          uint64    `json:"last,string"`
+	LastID        uuid.UUID `json:"last_id"` // of its last event
 	Events        uint64    `json:"events,string"`
 	RecordedFrom  time.Time `json:"recorded_from"`  // of the first event
 	RecordedUntil time.Time `json:"recorded_until"` // of the last
@@ -119,7 +120,7 @@ func (m Manifest) contradiction() string {
 			return fmt.Sprintf("has no file for the positions between %d and %d", covered, f.After)
 		case f.First <= f.After || f.Last < f.First || f.Until < f.Last:
 			return fmt.Sprintf("has wrong positions for %s", f.Name)
-		case f.Events == 0 || f.Events > f.Last-f.First+1 || f.Bytes <= 0 || f.Size <= 0:
+		case f.Events == 0 || f.Events > f.Last-f.First+1 || f.Bytes <= 0 || f.Bytes > maxFileBytes+MaxLineBytes || f.Size <= 0:
 			return fmt.Sprintf("has wrong sizes for %s", f.Name)
 		}
 		covered, events = f.Until, events+f.Events

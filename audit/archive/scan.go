@@ -13,6 +13,8 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/evident-go/evident/event"
 )
 
@@ -24,6 +26,7 @@ type scan struct {
 	line   int           // the last that was read
 	bytes  int64
 	last   uint64 // position of the last event
+	lastID uuid.UUID
 	buffer []byte
 }
 
@@ -126,7 +129,7 @@ func (s *scan) next() (event.Event, error) {
 		return event.Event{}, s.damaged(fmt.Sprintf("is at position %d, the manifest says %d", e.Position, s.file.First), nil)
 	}
 	s.line++
-	s.last = e.Position
+	s.last, s.lastID = e.Position, e.ID
 	return e, nil
 }
 
@@ -164,6 +167,8 @@ func (s *scan) end() error {
 		return s.whole(fmt.Sprintf("has %d lines, the manifest says %d", s.line, s.file.Events))
 	case s.last != s.file.Last:
 		return s.whole(fmt.Sprintf("ends at position %d, the manifest says %d", s.last, s.file.Last))
+	case s.lastID != s.file.LastID:
+		return s.whole(fmt.Sprintf("ends with event %s, the manifest says %s", s.lastID, s.file.LastID))
 	case s.bytes != s.file.Bytes, s.stored.size != s.file.Size:
 		return s.whole("has another size than the manifest says")
 	case hex.EncodeToString(s.stored.sum.Sum(nil)) != s.file.SHA256:

@@ -126,8 +126,8 @@ func (w *writer) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n := len(w.manifest.Files); n > 0 && w.manifest.Files[n-1].Last > until {
-		return fmt.Errorf("%w: it has position %d, the store ends at %d", ErrAhead, w.manifest.Files[n-1].Last, until)
+	if err := w.requireLast(ctx, until); err != nil {
+		return err
 	}
 	if w.config.Until > 0 {
 		until = min(until, w.config.Until)
@@ -153,6 +153,28 @@ func (w *writer) run(ctx context.Context) error {
 	}
 	w.result.Until = max(w.result.Until, until)
 	return w.finish(ctx, until)
+}
+
+// requireLast refuses to go on from an event that the store does not have, or has
+// another in place of.
+func (w *writer) requireLast(ctx context.Context, head uint64) error {
+	n := len(w.manifest.Files)
+	if n == 0 {
+		return nil
+	}
+	last := w.manifest.Files[n-1]
+	if last.Last > head {
+		return fmt.Errorf("%w: it has position %d, the store ends at %d", ErrAhead, last.Last, head)
+	}
+	for e, err := range w.store.ReadAll(ctx, eventstore.Query{After: last.Last - 1, Until: last.Last}) {
+		if err != nil {
+			return err
+		}
+		if e.Position == last.Last && e.ID == last.LastID {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: at position %d the store does not have the event that was archived", ErrAhead, last.Last)
 }
 
 func (w *writer) count(e *event.Event) {

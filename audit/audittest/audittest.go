@@ -84,6 +84,7 @@ func logPromises() []promisetest.Promise[LogHarness] {
 			{Name: "near-equal names are different", Check: nearEqualNames},
 			{Name: "time ranges include their start and not their end", Check: timeRanges},
 			{Name: "what no record can match is refused", Check: refusedQueries},
+			{Name: "random questions", Check: randomQuestions},
 		}},
 		{Words: "5 Pages are stable", Clauses: []promisetest.Clause[LogHarness]{
 			{Name: "limits and bounds", Check: limitsAndBounds},
@@ -140,6 +141,7 @@ func activityPromises() []promisetest.Promise[ActivityHarness] {
 			{Name: "near-equal actors are different", Check: nearEqualActors},
 			{Name: "conditions are combined", Check: activityConditions},
 			{Name: "what nothing can match is refused", Check: refusedActivityQueries},
+			{Name: "random questions", Check: randomFeeds},
 		}},
 		{Words: "5 Pages are stable", Clauses: []promisetest.Clause[ActivityHarness]{
 			{Name: "a feed is fifty by default", Check: feedIsFifty},

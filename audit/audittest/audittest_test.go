@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -216,6 +217,16 @@ func TestBrokenLogsFail(t *testing.T) {
 		{"conditions are combined", asks(func(q *audit.Query) {
 			if q.ActorID != "" && q.TenantID != "" {
 				q.ActorID = ""
+			}
+		})},
+		{"random questions", asks(func(q *audit.Query) {
+			if q.EntityType != "" && q.OldestFirst {
+				q.EntityType = ""
+			}
+		})},
+		{"random questions", lists(func(q *audit.ActionQuery) {
+			if q.TenantID != "" && q.Before > 0 {
+				q.TenantID = ""
 			}
 		})},
 		{"near-equal names are different", takes(func(e *event.Event) { e.AggregateType = strings.TrimSpace(strings.ToLower(e.AggregateType)) })},
@@ -496,6 +507,11 @@ func TestBrokenFeedsFail(t *testing.T) {
 		{"clocks that run backwards, and an event that comes late", byTime},
 		{"near-equal actors are different", receives(func(e *event.Event) { e.ActorID = event.ActorID(strings.TrimSpace(string(e.ActorID))) })},
 		{"conditions are combined", wants(func(q *audit.ActivityQuery) { q.After = 0 })},
+		{"random questions", wants(func(q *audit.ActivityQuery) {
+			if q.ActorID != "" && !q.OccurredUntil.IsZero() {
+				q.OccurredUntil = q.OccurredUntil.Truncate(24 * time.Hour)
+			}
+		})},
 		{"what nothing can match is refused", wants(func(q *audit.ActivityQuery) { q.Limit = max(q.Limit, 0) })},
 		{"a feed is fifty by default", wants(func(q *audit.ActivityQuery) { q.Limit = min(q.Limit, 49) })},
 		{"paging while entries are appended", wants(func(q *audit.ActivityQuery) {

@@ -52,6 +52,7 @@ type Entry struct {
 	EventType     string
 	Data          []byte   // the event's payload, if the export has payloads
 	Masked        []string // fields that are left out because they are about somebody else
+	Reduced       []string // fields that say less than the event does: see [audit.ActivityRecord.Reduced]
 }
 
 // Trailer is the last line of an export. A file without it was cut.
@@ -116,6 +117,7 @@ type entryJSON struct {
 	Data          json.RawMessage `json:"data,omitempty"`
 	DataBase64    []byte          `json:"data_base64,omitempty"`
 	Masked        []string        `json:"masked,omitempty"`
+	Reduced       []string        `json:"reduced,omitempty"`
 }
 
 type requestJSON struct {
@@ -173,7 +175,7 @@ func (e Entry) line() (lineJSON, error) {
 		ActorKind: e.ActorKind, ActorID: e.ActorID, OnBehalfOf: e.OnBehalfOf, OwnerID: e.OwnerID,
 		Action: e.Action, Entity: entityJSON(e.Entity), Outcome: e.Outcome, Reason: e.Reason, Purpose: e.Purpose, Description: e.Description,
 		Request: requestJSON(e.Request), CorrelationID: e.CorrelationID, CausationID: e.CausationID,
-		Metadata: metadata, EventType: e.EventType, Masked: e.Masked,
+		Metadata: metadata, EventType: e.EventType, Masked: e.Masked, Reduced: e.Reduced,
 	}
 	if standsAsItIs(e.Data) {
 		out.Data = e.Data
@@ -203,7 +205,7 @@ func (in entryJSON) entry() (Entry, error) {
 		ActorKind: in.ActorKind, ActorID: in.ActorID, OnBehalfOf: in.OnBehalfOf, OwnerID: in.OwnerID,
 		Action: in.Action, Entity: audit.EntityRef(in.Entity), Outcome: in.Outcome, Reason: in.Reason, Purpose: in.Purpose, Description: in.Description,
 		Request: audit.Request(in.Request), CorrelationID: in.CorrelationID, CausationID: in.CausationID,
-		Metadata: metadata, EventType: in.EventType, Data: in.Data, Masked: in.Masked,
+		Metadata: metadata, EventType: in.EventType, Data: in.Data, Masked: in.Masked, Reduced: in.Reduced,
 	}
 	if in.Data == nil {
 		e.Data = in.DataBase64

@@ -13,8 +13,8 @@ import (
 // Sentinels for errors.Is. Those with fields are matched by the typed error of
 // the same name.
 var (
-	// ErrUnknown says that there is no such person, token or hold, or none of
-	// that tenant.
+	// ErrUnknown says that there is no such person, token, hold or event, or none
+	// of that tenant.
 	ErrUnknown = errors.New("unknown")
 	// ErrCut says that nobody can tell any more whose token it is.
 	ErrCut = errors.New("pseudonym was cut")

@@ -29,7 +29,8 @@ type ExportConfig struct {
 	Log audit.Appender
 	// Events is where payloads are read, one query for each record that comes of
 	// an event; nil leaves payloads out. What a person wrote, and what was written
-	// about them, is in payloads.
+	// about them, is in payloads. It must have all events that Records has records
+	// of: one that is missing ends the export with [ErrUnknown].
 	Events eventstore.Store
 	// Payload returns what of an event's payload goes out, nil for nothing.
 	// Default: all of it, unless it has the id of somebody who is masked.
@@ -211,19 +212,29 @@ func (x *export) entry(ctx context.Context, record audit.ActivityRecord, section
 	if x.config.Events == nil || origin.EventID == uuid.Nil {
 		return entry.line()
 	}
-	query := eventstore.StreamQuery{From: origin.Version, To: origin.Version}
-	for e, err := range x.config.Events.ReadStream(ctx, origin.Stream, query) {
-		if err != nil {
-			return lineJSON{}, err
-		}
-		if entry.Data, err = x.payload(ctx, e, others); err != nil {
-			return lineJSON{}, err
-		}
-		if entry.Data == nil && len(e.Data) > 0 {
-			entry.Masked = append(entry.Masked, "data")
-		}
+	e, err := x.event(ctx, origin)
+	if err != nil {
+		return lineJSON{}, err
+	}
+	if entry.Data, err = x.payload(ctx, e, others); err != nil {
+		return lineJSON{}, err
+	}
+	if entry.Data == nil && len(e.Data) > 0 {
+		entry.Masked = append(entry.Masked, "data")
 	}
 	return entry.line()
+}
+
+// event returns the event that a record is derived from. Without it the export
+// would not be whole.
+func (x *export) event(ctx context.Context, origin audit.Origin) (event.Event, error) {
+	query := eventstore.StreamQuery{From: origin.Version, To: origin.Version}
+	for e, err := range x.config.Events.ReadStream(ctx, origin.Stream, query) {
+		if err != nil || e.ID == origin.EventID {
+			return e, err
+		}
+	}
+	return event.Event{}, fmt.Errorf("event %s of %s: %w", origin.EventID, origin.Stream, ErrUnknown)
 }
 
 func (x *export) payload(ctx context.Context, e event.Event, others []string) ([]byte, error) {

@@ -501,3 +501,52 @@ func ExampleExport() {
 	// 2 account.read [subject] user complaint 8 [actor_id] <nil>
 	// 2 true
 }
+
+func TestOthersAreMaskedWhereverTheyAreNamed(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	jorg := event.User("jörg-7f")
+	o.act(t, audit.Draft{ActorID: jorg, OwnerID: "7f3a", Action: "session.closed", Entity: audit.EntityRef{Type: "Session", ID: "JÖRG-7f"}})
+	o.act(t, audit.Draft{ActorID: jorg, OwnerID: "7f3a", Action: "session.closed", Entity: audit.EntityRef{Type: "Session", ID: "web/jörg-7f/1"}})
+	o.act(t, audit.Draft{
+		ActorID: jane, OnBehalfOf: jorg, Action: "note.written", Entity: audit.EntityRef{Type: "Note", ID: "1"},
+		Metadata: event.Metadata{"seen by jörg-7f": true, "n": 7},
+	})
+	emit(t, o.store, jane, `{"to":{"people":["j\u00F6rg-7f"]}}`, event.Metadata{audit.KeyOnBehalfOf: string(jorg)})
+	emit(t, o.store, jane, `{"to":{"j\u00f6rg-7f":1}}`, event.Metadata{audit.KeyOnBehalfOf: string(jorg)})
+	emit(t, o.store, jane, `{"to":"\u0041nn","n":[1]}`, event.Metadata{audit.KeyOnBehalfOf: string(jorg)})
+	text, err := o.export(t, subject(), func(c *privacy.ExportConfig) { c.Events = o.store })
+	require.NoError(t, err)
+	for _, secret := range []string{"jörg", `\u00f6rg`} {
+		assert.NotContains(t, strings.ToLower(text), secret)
+	}
+	_, entries := readExport(t, text)
+	require.Len(t, entries, 6)
+	assert.Equal(t, []string{"actor_id", "entity.id"}, entries[0].Masked)
+	assert.Equal(t, audit.EntityRef{Type: "Session"}, entries[0].Entity)
+	assert.Equal(t, []string{"metadata", "on_behalf_of"}, entries[2].Masked)
+	assert.Equal(t, event.Metadata{"n": int64(7)}, entries[2].Metadata)
+	assert.Contains(t, entries[3].Masked, "data")
+	assert.Contains(t, entries[4].Masked, "data")
+	assert.JSONEq(t, `{"to":"Ann","n":[1]}`, string(entries[5].Data))
+}
+
+func TestAnExportSaysWhatTheLogHasShortened(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	emit(t, o.store, jane, `{}`, event.Metadata{"letter": strings.Repeat("x", 2*audit.MaxMetadataString)})
+	text, err := o.export(t, subject())
+	require.NoError(t, err)
+	_, entries := readExport(t, text)
+	require.Len(t, entries, 1)
+	assert.Equal(t, []string{"metadata.letter"}, entries[0].Reduced)
+}
+
+func TestAnExportWithoutAnEventIsNotWhole(t *testing.T) {
+	t.Parallel()
+	o, other := newOffice(t), newOffice(t)
+	emit(t, o.store, jane, `{}`, nil)
+	_, err := o.export(t, subject(), func(c *privacy.ExportConfig) { c.Events = other.store })
+	require.ErrorIs(t, err, privacy.ErrUnknown)
+	require.ErrorContains(t, err, "record at position 1")
+}

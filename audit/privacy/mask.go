@@ -2,6 +2,7 @@ package privacy
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -16,8 +17,8 @@ const leastName = 3
 // mask makes the entry of one record. Whoever asks what is known of them is to
 // know when and for what others looked at their data, but not who.
 //
-//   - Ids of other people, and of owners that are not theirs, are left out; of
-//     an actor the kind stays. Services, jobs and imports are no people.
+//   - Ids of other people, and of owners that are not theirs, are left out, also
+//     as the id of an entity; of an actor the kind stays. Services, jobs and imports are no people.
 //   - What somebody else did, or somebody who is not known, loses what they may
 //     have said about themselves: request, reason, description and metadata.
 //   - What the person did loses the texts and values that name the others.
@@ -35,11 +36,13 @@ func (s Subject) entryOf(r audit.ActivityRecord, sections []Section, disclose bo
 		ActorKind: r.ActorID().Kind(), ActorID: r.ActorID(), OnBehalfOf: r.OnBehalfOf(), OwnerID: r.OwnerID(),
 		Action: r.Action(), Entity: r.Entity(), Outcome: r.Outcome(), Reason: r.Reason(), Purpose: r.Purpose(), Description: r.Description(),
 		Request: r.Request(), CorrelationID: r.CorrelationID(), CausationID: r.CausationID(), Metadata: r.Metadata(), EventType: r.EventType(),
+		Reduced: r.Reduced(),
 	}}
 	if !disclose {
 		m.ids()
 		m.texts()
 		slices.Sort(m.entry.Masked)
+		m.entry.Masked = slices.Compact(m.entry.Masked)
 	}
 	return m.entry, m.others
 }
@@ -59,6 +62,16 @@ func (m *mask) ids() {
 		m.note("owner_id", owner)
 		m.entry.OwnerID = ""
 	}
+	if m.namesOther(m.entry.Entity.ID) && !slices.ContainsFunc(m.subject.Entities, func(e audit.EntityRef) bool { return e.ID == m.entry.Entity.ID }) {
+		m.entry.Masked = append(m.entry.Masked, "entity.id")
+		m.entry.Entity.ID = ""
+	}
+}
+
+// namesOther reports whether an id is that of somebody who is masked, or has it
+// as a part of its own, such as "session/7f3a".
+func (m *mask) namesOther(id string) bool {
+	return slices.ContainsFunc(m.others, func(name string) bool { return strings.EqualFold(id, name) || namesPerson(id, name) })
 }
 
 // note remembers what names somebody, with and without the kind in front.
@@ -109,9 +122,13 @@ func (m *mask) texts() {
 		m.entry.Masked = append(m.entry.Masked, "purpose")
 	}
 	for key, value := range m.entry.Metadata {
-		if text, ok := value.(string); foreign || ok && names(text, m.others) {
+		field := "metadata." + key
+		if names(key, m.others) {
+			field = "metadata"
+		}
+		if text, ok := value.(string); foreign || field == "metadata" || ok && names(text, m.others) {
 			delete(m.entry.Metadata, key)
-			m.entry.Masked = append(m.entry.Masked, "metadata."+key)
+			m.entry.Masked = append(m.entry.Masked, field)
 		}
 	}
 }
@@ -125,11 +142,28 @@ func names(text string, others []string) bool {
 	return slices.ContainsFunc(others, func(name string) bool { return strings.Contains(text, name) })
 }
 
-// namesIn is names for a payload.
+// namesIn is names for a payload. JSON can spell a name in more than one way.
 func namesIn(data []byte, others []string) bool {
 	if len(others) == 0 {
 		return false
 	}
-	data = bytes.ToLower(data)
-	return slices.ContainsFunc(others, func(name string) bool { return bytes.Contains(data, []byte(name)) })
+	var value any
+	return names(string(data), others) || bytes.ContainsRune(data, '\\') && json.Unmarshal(data, &value) == nil && namesInside(value, others)
+}
+
+// namesInside looks at all texts of a value of JSON.
+func namesInside(value any, others []string) bool {
+	switch value := value.(type) {
+	case string:
+		return names(value, others)
+	case []any:
+		return slices.ContainsFunc(value, func(item any) bool { return namesInside(item, others) })
+	case map[string]any:
+		for key, item := range value {
+			if names(key, others) || namesInside(item, others) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,13 +31,17 @@ const (
 type Config struct {
 	Pseudonyms Pseudonyms
 	// Holds should be kept by the store that keeps Pseudonyms: then no cut can
-	// overtake a hold that is placed at the same time.
+	// overtake a hold on a person or a tenant that is placed at the same time.
+	// One on an entity binds cuts that begin after it was placed.
 	Holds Holds
 	// Events is the log of events, for retention.
 	Events eventstore.Store
 	// Records tells who was active when, and what they had to do with. It must
 	// have seen all of Events: [audit.Replay], or a home that has caught up.
 	Records audit.Finder
+	// Audit is the configuration of Records, by which a rule that archives tells
+	// what an event is about.
+	Audit audit.Config
 	// Log is where everything is recorded.
 	Log audit.Appender
 	// Subject says as what the person behind a token stands in the log. Entities
@@ -72,7 +77,7 @@ func (c Config) Validate() error {
 // A record comes before the deed, so that no deed goes unrecorded whatever
 // crashes; only a hold is placed first and recorded then, so that it holds as
 // soon as it can. All methods may be called again after a failure: what is done
-// already is not done or recorded twice.
+// already is not done twice, nor recorded twice for the same actor and reason.
 //
 // An Officer is safe for concurrent use.
 type Officer struct{ config Config }
@@ -109,7 +114,7 @@ func (o *Officer) Place(ctx context.Context, id uuid.UUID, scope Scope, reason s
 	hold, err := o.config.Holds.Place(ctx, Hold{ID: id, Scope: scope, Reason: reason, PlacedBy: actor})
 	if err == nil {
 		err = o.record(ctx, audit.Draft{
-			ID: recordID(hold.ID, "placed"), TenantID: scope.TenantID, ActorID: hold.PlacedBy,
+			ID: recordID(hold.ID, "placed", hold.PlacedBy, hold.Reason), TenantID: scope.TenantID, ActorID: hold.PlacedBy,
 			Action: HoldPlacedAction, Entity: audit.EntityRef{Type: HoldEntity, ID: hold.ID.String()}, OwnerID: ownerOf(scope), Reason: hold.Reason,
 			Metadata: event.Metadata{"scope": cutText(hold.Scope.String())},
 		})
@@ -145,7 +150,7 @@ func (o *Officer) release(ctx context.Context, tenant event.TenantID, id uuid.UU
 		return hold, nil
 	}
 	err = o.record(ctx, audit.Draft{
-		ID: recordID(id, "released"), TenantID: tenant, ActorID: actor,
+		ID: recordID(id, "released", actor, reason), TenantID: tenant, ActorID: actor,
 		Action: HoldReleasedAction, Entity: audit.EntityRef{Type: HoldEntity, ID: id.String()}, OwnerID: ownerOf(hold.Scope), Reason: reason,
 		Metadata: event.Metadata{"scope": cutText(hold.Scope.String())},
 	})
@@ -172,9 +177,12 @@ func (o *Officer) findHold(ctx context.Context, tenant event.TenantID, id uuid.U
 // token, [uuid.Nil] if there was nothing to cut.
 //
 // A hold on the person, on their tenant or on an entity that they had to do with
-// is a [*HeldError]; the attempt is recorded as denied, and nothing is cut.
+// is a [*HeldError]; the attempt is recorded as denied, and nothing is cut. While
+// an entity is on hold, a log that is behind is a [*BehindError]: it cannot tell
+// who had to do with it.
 func (o *Officer) Cut(ctx context.Context, tenant event.TenantID, person, reason string) (uuid.UUID, error) {
-	if _, err := actorOf(ctx); err != nil {
+	actor, err := actorOf(ctx)
+	if err != nil {
 		return uuid.Nil, fmt.Errorf("cut pseudonym: %w", err)
 	}
 	if err := CheckCut(tenant, person, reason); err != nil {
@@ -185,7 +193,7 @@ func (o *Officer) Cut(ctx context.Context, tenant event.TenantID, person, reason
 		return uuid.Nil, nil
 	}
 	if err == nil {
-		err = o.cut(ctx, Pseudonym{TenantID: tenant, Token: token, Person: person}, reason)
+		err = o.cut(ctx, Pseudonym{TenantID: tenant, Token: token, Person: person}, actor, reason, o.caughtUp)
 	}
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("cut pseudonym: %w", err)
@@ -193,8 +201,8 @@ func (o *Officer) Cut(ctx context.Context, tenant event.TenantID, person, reason
 	return token, nil
 }
 
-func (o *Officer) cut(ctx context.Context, p Pseudonym, reason string) error {
-	hold, err := o.holdOn(ctx, p.TenantID, p.Token)
+func (o *Officer) cut(ctx context.Context, p Pseudonym, actor event.ActorID, reason string, seen check) error {
+	hold, err := o.holdOn(ctx, p.TenantID, p.Token, seen)
 	if err != nil {
 		return err
 	}
@@ -202,13 +210,17 @@ func (o *Officer) cut(ctx context.Context, p Pseudonym, reason string) error {
 		return o.denied(ctx, p, reason, &HeldError{Hold: *hold})
 	}
 	draft := cutDraft(p, reason)
-	draft.ID = recordID(p.Token, "cut")
+	draft.ID = recordID(p.Token, "cut", actor, reason)
 	if err := o.record(ctx, draft); err != nil {
 		return err
 	}
-	_, err = o.config.Pseudonyms.Cut(ctx, p.TenantID, p.Person, reason)
+	token, err := o.config.Pseudonyms.Cut(ctx, p.TenantID, p.Person, reason)
 	if held, ok := errors.AsType[*HeldError](err); ok { // it was placed in between
 		return o.denied(ctx, p, reason, held)
+	}
+	if err == nil && token != uuid.Nil && token != p.Token { // they were cut and came again in between
+		p.Token = token
+		err = o.record(ctx, cutDraft(p, reason))
 	}
 	return err
 }
@@ -231,18 +243,21 @@ func cutDraft(p Pseudonym, reason string) audit.Draft {
 	}
 }
 
-// record appends a record. One that is there under its id already was appended
-// by an attempt before this one, perhaps in somebody else's name: it stays.
+// record appends a record, once if it has an id. Should something else stand
+// under that id, whoever put it there, it gets another: it is recorded in any case.
 func (o *Officer) record(ctx context.Context, draft audit.Draft) error {
 	_, err := o.config.Log.Append(ctx, draft)
 	if draft.ID != uuid.Nil && errors.Is(err, audit.ErrImmutable) {
-		return nil
+		draft.ID = uuid.Nil
+		_, err = o.config.Log.Append(ctx, draft)
 	}
 	return err
 }
 
-// recordID names the one record of something that happens once.
-func recordID(of uuid.UUID, what string) uuid.UUID { return uuid.NewSHA1(of, []byte(what)) }
+// recordID names the one record of what somebody does for a reason.
+func recordID(of uuid.UUID, what string, by event.ActorID, reason string) uuid.UUID {
+	return uuid.NewSHA1(of, []byte(what+"\x00"+string(by)+"\x00"+reason))
+}
 
 func ownerOf(s Scope) string {
 	if s.Person == uuid.Nil {
@@ -253,11 +268,15 @@ func ownerOf(s Scope) string {
 
 // cutText keeps a text within what metadata takes.
 func cutText(s string) string {
-	return s[:min(len(s), audit.MaxMetadataString)]
+	return strings.ToValidUTF8(s[:min(len(s), audit.MaxMetadataString)], "") // a character may have been cut
 }
 
-// holdOn returns a hold that forbids to cut a person, nil if there is none.
-func (o *Officer) holdOn(ctx context.Context, tenant event.TenantID, token uuid.UUID) (*Hold, error) {
+// check fails unless the log has seen what it must have.
+type check func(ctx context.Context) error
+
+// holdOn returns a hold that forbids to cut a person, nil if there is none. The
+// log is asked only if it has seen everything.
+func (o *Officer) holdOn(ctx context.Context, tenant event.TenantID, token uuid.UUID, seen check) (*Hold, error) {
 	for hold, err := range o.config.Holds.List(ctx, HoldQuery{TenantID: tenant, Active: true}) {
 		if err != nil {
 			return nil, err
@@ -267,6 +286,9 @@ func (o *Officer) holdOn(ctx context.Context, tenant event.TenantID, token uuid.
 		}
 		if hold.Scope.TenantID != tenant || hold.Scope.Entity == (audit.EntityRef{}) {
 			continue
+		}
+		if err := seen(ctx); err != nil {
+			return nil, err
 		}
 		if touched, err := o.touched(ctx, tenant, token, hold.Scope.Entity); err != nil || touched {
 			return &hold, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -231,7 +232,9 @@ func TestACutThatWasRecordedAndNotDoneIsDoneTheNextTime(t *testing.T) {
 	require.ErrorIs(t, err, errBroken)
 	_, err = o.Cut(event.WithActor(o.ctx, event.User("officer-2")), acme, "jane", "request 17 again")
 	require.NoError(t, err)
-	assert.Len(t, o.recorded(t, privacy.PseudonymCutAction), 1)
+	records := o.recorded(t, privacy.PseudonymCutAction)
+	require.Len(t, records, 2, "each who tried is recorded")
+	assert.Equal(t, []event.ActorID{"user:officer-1", "user:officer-2"}, []event.ActorID{records[0].ActorID(), records[1].ActorID()})
 	_, err = o.store.Pseudonyms().TokenOf(t.Context(), acme, "jane")
 	require.ErrorIs(t, err, privacy.ErrUnknown)
 }
@@ -308,4 +311,76 @@ func ExampleOfficer() {
 	// pseudonym.cut denied request 17 <nil>
 	// legal_hold.released success case 4 is closed <nil>
 	// pseudonym.cut success request 17 <nil>
+}
+
+func TestEveryDeedIsRecordedInTheNameOfWhoDidIt(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	token := o.token(t, "jane")
+	for _, what := range []string{"cut", "cut\x00user:officer-1\x00request 17"} { // what one could foresee
+		o.act(t, audit.Draft{ID: uuid.NewSHA1(token, []byte(what)), Action: "page.viewed", ActorID: event.User("mallory")})
+	}
+	_, err := o.Cut(o.ctx, acme, "jane", "request 17")
+	require.NoError(t, err)
+	records := o.recorded(t, privacy.PseudonymCutAction)
+	require.Len(t, records, 1)
+	assert.Equal(t, event.User("officer-1"), records[0].ActorID())
+}
+
+func TestAHoldOnAnEntityWithALongNameIsRecorded(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	for shift := range 3 {
+		entity := audit.EntityRef{Type: strings.Repeat("T", 126+shift), ID: strings.Repeat("日", 85)}
+		_, err := o.Place(o.ctx, uuid.Nil, privacy.Scope{TenantID: event.TenantID(strings.Repeat("é", 64)), Entity: entity}, "case 4")
+		require.NoError(t, err)
+	}
+	assert.Len(t, o.recorded(t, privacy.HoldPlacedAction), 3)
+}
+
+func TestNobodyIsCutWhileTheLogCannotTellWhatTheyHadToDoWith(t *testing.T) {
+	t.Parallel()
+	home := memory.NewAuditLog(audit.Config{})
+	o := newOffice(t, func(c *privacy.Config) { c.Records = home })
+	token := o.token(t, "jane")
+	_, err := o.Place(o.ctx, uuid.Nil, privacy.Scope{TenantID: acme, Entity: audit.EntityRef{Type: "Order", ID: "17"}}, "case 4")
+	require.NoError(t, err)
+	o.act(t, audit.Draft{ActorID: user(token), Action: "order.placed"}) // which the home has not seen
+	_, err = o.Cut(o.ctx, acme, "jane", "request 17")
+	require.ErrorIs(t, err, privacy.ErrBehind)
+	for e, err := range o.store.ReadAll(t.Context(), allEvents()) {
+		require.NoError(t, err)
+		require.NoError(t, home.Apply(t.Context(), nil, e))
+	}
+	_, err = o.Cut(o.ctx, acme, "jane", "request 17")
+	require.ErrorIs(t, err, privacy.ErrHeld)
+	assert.Equal(t, token, o.token(t, "jane"))
+}
+
+// returning has a person cut and come again just before they are cut.
+type returning struct {
+	privacy.Pseudonyms
+
+	once  sync.Once
+	token uuid.UUID // the new one
+}
+
+func (r *returning) Cut(ctx context.Context, tenant event.TenantID, person, reason string) (uuid.UUID, error) {
+	r.once.Do(func() {
+		_, _ = r.Pseudonyms.Cut(ctx, tenant, person, "somebody else's")
+		r.token, _ = r.TokenFor(ctx, tenant, person)
+	})
+	return r.Pseudonyms.Cut(ctx, tenant, person, reason)
+}
+
+func TestWhoeverWasCutInsteadIsRecorded(t *testing.T) {
+	t.Parallel()
+	people := &returning{}
+	o := newOffice(t, func(c *privacy.Config) { people.Pseudonyms = c.Pseudonyms; c.Pseudonyms = people })
+	token := o.token(t, "jane")
+	_, err := o.Cut(o.ctx, acme, "jane", "request 17")
+	require.NoError(t, err)
+	records := o.recorded(t, privacy.PseudonymCutAction)
+	require.Len(t, records, 2)
+	assert.Equal(t, []string{token.String(), people.token.String()}, []string{records[0].Entity().ID, records[1].Entity().ID})
 }

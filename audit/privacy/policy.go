@@ -99,7 +99,9 @@ func (r Rule) Validate() error {
 // validatePattern refuses a pattern that no action can match.
 func validatePattern(pattern string) error {
 	begin, star := strings.CutSuffix(pattern, "*")
-	begin = strings.TrimSuffix(begin, ".")
+	if star {
+		begin = strings.TrimSuffix(begin, ".")
+	}
 	if star && begin == "" && pattern != ".*" || pattern == "" {
 		return nil
 	}

@@ -131,33 +131,43 @@ func (o *Officer) prepare(ctx context.Context, policy Policy) (*retention, error
 	for _, rule := range policy.Rules {
 		r.result.Rules = append(r.result.Rules, RuleResult{Rule: rule.Name, Then: rule.Then, Before: r.result.At.Add(-rule.Keep)})
 	}
-	if err := r.requireCaughtUp(ctx); err != nil {
+	var err error
+	if r.result.AsOf, err = o.seen(ctx); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// requireCaughtUp refuses to call somebody inactive because the log has not
-// seen yet what they did.
-func (r *retention) requireCaughtUp(ctx context.Context) error {
-	for e, err := range r.config.Events.ReadAll(ctx, eventstore.Query{Direction: eventstore.Backward, Limit: 1}) {
+// seen returns the position of the last event. It refuses to call somebody
+// inactive because the log has not seen yet what they did.
+func (o *Officer) seen(ctx context.Context) (end uint64, err error) {
+	for e, err := range o.config.Events.ReadAll(ctx, eventstore.Query{Direction: eventstore.Backward, Limit: 1}) {
 		if err != nil {
-			return err
+			return 0, err
 		}
-		r.result.AsOf = e.Position
+		end = e.Position
 	}
 	last := uint64(0)
-	for record, err := range r.config.Records.Find(ctx, audit.Query{Page: audit.Page{Limit: 1}}) {
+	for record, err := range o.config.Records.Find(ctx, audit.Query{Page: audit.Page{Limit: 1}}) {
 		if err != nil {
-			return err
+			return 0, err
 		}
 		last = record.Position()
 	}
-	if last < r.result.AsOf {
-		return &BehindError{Log: last, Events: r.result.AsOf}
+	if last < end {
+		return 0, &BehindError{Log: last, Events: end}
 	}
-	return nil
+	return end, nil
 }
+
+// caughtUp is seen for those who do not ask how far.
+func (o *Officer) caughtUp(ctx context.Context) error {
+	_, err := o.seen(ctx)
+	return err
+}
+
+// sawAsOf has nothing to find out: the log had seen all when the run began.
+func sawAsOf(context.Context) error { return nil }
 
 func (r *retention) apply(ctx context.Context, dry bool) error {
 	cuts := false
@@ -188,8 +198,8 @@ func (r *retention) archive(ctx context.Context, rule Rule, result *RuleResult, 
 	config := archive.Config{RecordedBefore: result.Before, Selection: rule.selection(), Now: r.config.Now}
 	if config.Selection != "" {
 		config.Select = func(e event.Event) bool {
-			record, err := audit.FromEvent(e, audit.Config{})
-			return err == nil && rule.Matches(record)
+			record, err := audit.FromEvent(e, r.config.Audit)
+			return err != nil || rule.Matches(record) // what cannot be told is kept
 		}
 	}
 	var copied archive.Result
@@ -229,7 +239,11 @@ func (r *retention) cutExpired(ctx context.Context, e expiry, dry bool) error {
 		return nil
 	}
 	if !dry {
-		err := r.cut(ctx, e.Pseudonym, e.reason())
+		gone, err := r.isGone(ctx, e.Pseudonym)
+		if err != nil || gone {
+			return err
+		}
+		err = r.cut(ctx, e.Pseudonym, event.ActorFrom(ctx), e.reason(), sawAsOf)
 		if errors.Is(err, ErrHeld) {
 			result.Held++
 			return nil
@@ -240,6 +254,16 @@ func (r *retention) cutExpired(ctx context.Context, e expiry, dry bool) error {
 	}
 	result.Persons++
 	return nil
+}
+
+// isGone reports whether a person was cut since they were listed. They may have
+// come again, with another token, whom the policy does not concern.
+func (r *retention) isGone(ctx context.Context, p Pseudonym) (bool, error) {
+	token, err := r.config.Pseudonyms.TokenOf(ctx, p.TenantID, p.Person)
+	if errors.Is(err, ErrUnknown) {
+		return true, nil
+	}
+	return token != p.Token, err
 }
 
 // expired yields those whom nothing keeps any more.
@@ -293,7 +317,7 @@ func (r *retention) expiry(ctx context.Context, p Pseudonym) (e expiry, is bool,
 		return e, false, nil
 	}
 	e.Rule = r.policy.Rules[e.rule].Name
-	e.Hold, err = r.holdOn(ctx, p.TenantID, p.Token)
+	e.Hold, err = r.holdOn(ctx, p.TenantID, p.Token, sawAsOf)
 	return e, err == nil, err
 }
 

@@ -2,6 +2,7 @@ package privacy_test
 
 import (
 	"context"
+	"iter"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -292,7 +293,7 @@ func TestBadPoliciesAreRefused(t *testing.T) {
 	requireInvalid(t, privacy.Policy{}.Validate(), "rules")
 	requireInvalid(t, privacy.Policy{Rules: []privacy.Rule{good, good}}.Validate(), "name")
 	requireInvalid(t, privacy.Rule{Name: "r", Keep: day, Then: privacy.ThenArchive}.Validate(), "archive")
-	for pattern, valid := range map[string]bool{"": true, "*": true, "a": true, "a.b": true, "a.*": true, "a.b*": true, ".*": false, "*.a": false, "a.*.b": false, "a b": false} {
+	for pattern, valid := range map[string]bool{"": true, "*": true, "a": true, "a.": false, "a.b": true, "a.*": true, "a.b*": true, ".*": false, "*.a": false, "a.*.b": false, "a b": false} {
 		r := good
 		r.Action = pattern
 		assert.Equal(t, valid, r.Validate() == nil, pattern)
@@ -307,4 +308,61 @@ func TestErrorsSaySoInWords(t *testing.T) {
 	require.EqualError(t, &privacy.CutError{CutAt: start, Reason: "request 17"}, "pseudonym 00000000-0000-0000-0000-000000000000 was cut at 2024-01-15T10:30:00Z: request 17")
 	require.EqualError(t, &privacy.DamageError{Line: 3, Reason: "is no record", Err: errBroken}, "export, line 3: is no record: broken")
 	require.ErrorIs(t, &privacy.DamageError{Err: errBroken}, errBroken)
+}
+
+// TestWhoeverComesAgainWhileARunIsAtWorkIsLeft has somebody cut, and come again,
+// after they were listed.
+func TestWhoeverComesAgainWhileARunIsAtWorkIsLeft(t *testing.T) {
+	t.Parallel()
+	listing := &listed{}
+	o := newOffice(t, func(c *privacy.Config) { listing.Pseudonyms = c.Pseudonyms; c.Pseudonyms = listing })
+	o.token(t, "jane")
+	o.clock.advance(400 * day)
+	again := uuid.Nil
+	listing.then = func() {
+		_, err := o.Cut(o.ctx, acme, "jane", "request 17")
+		require.NoError(t, err)
+		again = o.token(t, "jane")
+	}
+	done, err := o.Run(o.ctx, policy())
+	require.NoError(t, err)
+	assert.Zero(t, done.Rules[0].Persons)
+	assert.Equal(t, again, o.token(t, "jane"))
+	assert.Len(t, o.recorded(t, privacy.PseudonymCutAction), 1)
+}
+
+// listed calls then with each person that was listed.
+type listed struct {
+	privacy.Pseudonyms
+
+	then func()
+}
+
+func (l *listed) List(ctx context.Context, query privacy.PseudonymQuery) iter.Seq2[privacy.Pseudonym, error] {
+	return func(yield func(privacy.Pseudonym, error) bool) {
+		for p, err := range l.Pseudonyms.List(ctx, query) {
+			l.then()
+			if !yield(p, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestARuleThatArchivesKnowsTheNamesOfTheLog(t *testing.T) {
+	t.Parallel()
+	names := audit.Config{Action: func(e event.Event) string {
+		if e.Metadata["broken"] == true {
+			return "no action"
+		}
+		return "address.moved"
+	}}
+	o := newOffice(t, func(c *privacy.Config) { c.Audit = names })
+	emit(t, o.store, jane, `{}`, nil)
+	emit(t, o.store, jane, `{}`, event.Metadata{"broken": true}) // nobody can tell what it is about
+	o.clock.advance(2 * day)
+	files := newBucket()
+	done, err := o.Run(o.ctx, privacy.Policy{Rules: []privacy.Rule{{Name: "moves", Action: "address.moved", Keep: day, Then: privacy.ThenArchive, Archive: files}}})
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, done.Rules[0].Events)
 }
