@@ -103,6 +103,12 @@ func (r *Repository[A]) New(id uuid.UUID) *A {
 	return a
 }
 
+// Tenant returns the tenant whose aggregates calls with ctx are about: the one
+// that ctx carries, or else the one that the store is bound to; "" for none.
+func (r *Repository[A]) Tenant(ctx context.Context) event.TenantID {
+	return r.home.tenantOr(ctx, event.TenantFrom(ctx))
+}
+
 // Load returns the aggregate as the store has it now. Errors: [*NotFoundError],
 // [*UnknownEventError], [*event.DecodeError], [*ApplyError], [*StreamError] for
 // a stream with a hole, and the store's own. There is never an aggregate

@@ -178,3 +178,21 @@ func TestAPIKeysRefuse(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, store.Add(t.Context(), key), event.ErrInvalid)
 }
+
+// What a key may do is settled when it is issued.
+func TestMemoryKeysShareNothing(t *testing.T) {
+	t.Parallel()
+	keys, err := auth.NewAPIKeys(&auth.MemoryKeys{}, auth.APIKeysConfig{})
+	require.NoError(t, err)
+	permissions := []auth.Permission{"task:read"}
+	text, _, err := keys.Issue(t.Context(), auth.Principal{Permissions: permissions}, time.Time{})
+	require.NoError(t, err)
+	permissions[0] = "task:delete"
+	p, err := keys.Authenticate(t.Context(), text)
+	require.NoError(t, err)
+	require.Equal(t, []auth.Permission{"task:read"}, p.Permissions)
+	p.Permissions[0] = "task:delete"
+	p, err = keys.Authenticate(t.Context(), text)
+	require.NoError(t, err)
+	assert.Equal(t, []auth.Permission{"task:read"}, p.Permissions)
+}

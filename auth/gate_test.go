@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -266,4 +267,18 @@ func TestSource(t *testing.T) {
 		assert.Equal(t, c.want, proxies.Source(c.peer, c.forwarded), "%v", c)
 	}
 	assert.Equal(t, "10.0.0.1", auth.Proxies(nil).Source("10.0.0.1:1", []string{"6.6.6.6"}))
+}
+
+// A header is not taken apart for a peer that is not believed, nor further than
+// needed: anybody can send 1 MiB of commas.
+func TestSourceOfAHugeHeader(t *testing.T) { //nolint:paralleltest // it counts what is allocated.
+	huge := []string{strings.Repeat(",", 1<<20)}
+	proxies := auth.Proxies{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, peer := range []string{"192.0.2.1:80", "10.0.0.1:80"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_ = proxies.Source(peer, huge)
+		runtime.ReadMemStats(&after)
+		assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20), peer)
+	}
 }

@@ -43,6 +43,7 @@ func (m *MemoryKeys) Key(_ context.Context, id string) (APIKey, error) {
 	if !ok {
 		return APIKey{}, ErrKeyNotFound
 	}
+	key.Principal = key.Principal.clone()
 	return key, nil
 }
 
@@ -56,6 +57,7 @@ func (m *MemoryKeys) Add(_ context.Context, key APIKey) error {
 	if m.keys == nil {
 		m.keys = make(map[string]APIKey)
 	}
+	key.Principal = key.Principal.clone()
 	m.keys[key.ID] = key
 	return nil
 }

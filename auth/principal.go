@@ -91,11 +91,16 @@ type principalKey struct{}
 //
 // Call it with what an [Authenticator] returned, never with what a client sent.
 func With(ctx context.Context, p Principal) context.Context {
-	p.Permissions, p.Roles = slices.Clone(p.Permissions), slices.Clone(p.Roles)
+	p = p.clone()
 	origin := event.OriginFrom(ctx)
 	origin.ActorID, origin.TenantID = p.ActorID, p.TenantID
 	origin.Metadata = p.metadata(origin.Metadata)
 	return context.WithValue(event.WithOrigin(ctx, origin), principalKey{}, p)
+}
+
+func (p Principal) clone() Principal {
+	p.Permissions, p.Roles = slices.Clone(p.Permissions), slices.Clone(p.Roles)
+	return p
 }
 
 func (p Principal) metadata(before event.Metadata) event.Metadata {

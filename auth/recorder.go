@@ -42,10 +42,11 @@ const (
 // RecorderConfig bounds what a [Recorder] stores. The zero value is ready.
 //
 // Failed authentications are counted by source: the request's IPv4 address, or
-// the /64 of its IPv6 address. Denials are counted by actor. Of each, the first
-// Burst in a Window are stored one by one; the others are counted, and stored
-// as one record that says how many, when and why. Sources beyond MaxSources
-// share one count. So a window has at most 2 × (MaxSources+1) × (Burst+1)
+// the /64 of its IPv6 address. Denials are counted by actor and by whom it acts
+// for. Of each, the first Burst in a Window are stored one by one; the others
+// are counted, and stored as one record that says how many, when and why, and
+// the address or the network that all of them came from. Sources beyond
+// MaxSources share one count. So a window has at most 2 × (MaxSources+1) × (Burst+1)
 // records, 2,222 a minute by default, whatever anybody tries.
 type RecorderConfig struct {
 	// Window is how long refusals are counted together. Default 1 minute.
@@ -56,6 +57,9 @@ type RecorderConfig struct {
 	MaxSources int
 	// Timeout bounds an append. Default 5 s.
 	Timeout time.Duration
+	// Report is told of counts that could not be stored in time; they are tried
+	// again. It must not block. Default: nobody.
+	Report func(ctx context.Context, err error)
 	// Now is the clock. Default [time.Now].
 	Now func() time.Time
 }
@@ -80,6 +84,9 @@ func (c RecorderConfig) withDefaults() RecorderConfig {
 	setDefault(&c.Burst, 10)
 	setDefault(&c.MaxSources, 100)
 	setDefault(&c.Timeout, 5*time.Second)
+	if c.Report == nil {
+		c.Report = func(context.Context, error) {}
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -102,7 +109,9 @@ func setDefault[T comparable](field *T, value T) {
 // must not be bound to one.
 //
 // An append goes on when the caller has gone away. What could not be stored is
-// counted, and is part of the next counted record.
+// counted, and is part of the next counted record; so is what may have been
+// stored (eventstore.ErrOutcomeUnknown): then a refusal is there twice rather
+// than not at all.
 type Recorder struct {
 	log    audit.Appender
 	config RecorderConfig
@@ -157,7 +166,7 @@ func (r *Recorder) Denied(ctx context.Context, denied *DeniedError) error {
 	if d.Entity == (audit.EntityRef{}) {
 		d.Entity = audit.EntityRef{Type: EntityPermission, ID: orText(permission, "none")}
 	}
-	source := string(d.TenantID) + "\x00" + string(d.ActorID)
+	source := string(d.TenantID) + "\x00" + string(d.ActorID) + "\x00" + string(d.OnBehalfOf)
 	if d.ActorID == event.Anonymous {
 		d.Metadata[KeyReason] = string(nobody)
 		source = network(d.Request.SourceAddress)
@@ -189,7 +198,7 @@ func (r *Recorder) refuse(ctx context.Context, denied *DeniedError, answer error
 // are due. The error is d's only: counts are tried again.
 func (r *Recorder) record(ctx context.Context, t *tally, source string, d audit.Draft) error {
 	due, share := t.admit(source, d)
-	_ = r.store(ctx, t, due) // what fails is part of a later record.
+	r.storeDue(ctx, t, due)
 	if !share {
 		return nil
 	}
@@ -212,6 +221,14 @@ func (r *Recorder) store(ctx context.Context, t *tally, due []*counted) error {
 		}
 	}
 	return nil
+}
+
+// storeDue stores counts for nobody who waits for them: what fails is part of a
+// later record.
+func (r *Recorder) storeDue(ctx context.Context, t *tally, due []*counted) {
+	if err := r.store(ctx, t, due); err != nil {
+		r.config.Report(ctx, err)
+	}
 }
 
 // append does not end with the caller: whoever hangs up must not go unrecorded.
@@ -253,7 +270,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 
 func (r *Recorder) sweep(ctx context.Context) {
 	for _, t := range []*tally{r.failures, r.denials} {
-		_ = r.store(ctx, t, t.due()) // what fails is tried again after the next window.
+		r.storeDue(ctx, t, t.due())
 	}
 }
 

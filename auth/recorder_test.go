@@ -312,3 +312,58 @@ func TestErrorTexts(t *testing.T) {
 	assert.Equal(t, "user:a: not allowed: is no owner (Task/1)",
 		(&auth.DeniedError{ActorID: "user:a", Reason: "is no owner", Entity: audit.EntityRef{Type: "Task", ID: "1"}}).Error())
 }
+
+// One record that stands for several says only what is true of all.
+func TestCountedDenialsSayWhatAllShare(t *testing.T) {
+	t.Parallel()
+	log := &logbook{}
+	r := newRecorder(t, log, auth.RecorderConfig{Burst: 1})
+	clerk := auth.Principal{ActorID: event.Service("clerk"), TenantID: "acme"}
+	deny := func(onBehalfOf event.ActorID, address string) {
+		clerk.OnBehalfOf = onBehalfOf
+		ctx := auth.WithRecorder(auth.With(fromAddress(t.Context(), address), clerk), r)
+		require.ErrorIs(t, auth.Require(ctx, "task:delete"), auth.ErrDenied)
+	}
+	for _, address := range []string{"192.0.2.1", "192.0.2.1", "198.51.100.7"} {
+		deny(event.User("alice"), address)
+		deny(event.User("bob"), "192.0.2.1")
+	}
+	require.NoError(t, r.Flush(t.Context()))
+	got := map[event.ActorID]string{}
+	for _, record := range log.all()[2:] {
+		assert.Equal(t, int64(2), record.Metadata()[auth.KeyCount])
+		got[record.OnBehalfOf()] = record.Request().SourceAddress
+	}
+	assert.Equal(t, map[event.ActorID]string{event.User("alice"): "", event.User("bob"): "192.0.2.1"}, got)
+}
+
+func TestCountedFailuresNameTheNetworkTheyShare(t *testing.T) {
+	t.Parallel()
+	log := &logbook{}
+	r := newRecorder(t, log, auth.RecorderConfig{Burst: 1})
+	for i := range 4 {
+		ctx := fromAddress(t.Context(), fmt.Sprintf("2001:db8::%d", i+1))
+		require.NoError(t, r.Failed(ctx, "bearer", &auth.CredentialError{Reason: auth.Expired}))
+	}
+	require.NoError(t, r.Flush(t.Context()))
+	assert.Equal(t, "2001:db8::/64", log.all()[1].Request().SourceAddress)
+}
+
+// Counts that wait for the log are no secret.
+func TestCountsThatCannotBeStoredAreReported(t *testing.T) {
+	t.Parallel()
+	log, now := &logbook{}, newClock()
+	var reported []error
+	r := newRecorder(t, log, auth.RecorderConfig{Burst: 1, Now: now.Now, Report: func(_ context.Context, err error) {
+		reported = append(reported, err)
+	}})
+	ctx := fromAddress(t.Context(), "192.0.2.1")
+	for range 2 {
+		require.NoError(t, r.Failed(ctx, "bearer", auth.ErrUnauthenticated))
+	}
+	log.setDown(true)
+	now.pass(2 * time.Minute)
+	require.ErrorIs(t, r.Failed(ctx, "bearer", auth.ErrUnauthenticated), errDown)
+	require.Len(t, reported, 1, "the count; the refusal itself is an error of the call")
+	require.ErrorIs(t, reported[0], errDown)
+}

@@ -57,7 +57,8 @@ func (c RepositoryConfig[A]) Validate() error {
 //     ([Principal.Subject]).
 //  3. Tenants. The context must name the principal's tenant and no other.
 //     Another tenant's aggregate is [aggregate.ErrNotFound], as if it did not
-//     exist.
+//     exist; so is every aggregate of a store that is bound to a tenant for a
+//     principal that belongs to none.
 //  4. Whoever makes an aggregate owns it, unless an administrator makes it.
 //  5. Every refusal is recorded, and so is every id that was not found. If it
 //     cannot be, the error is a [*RecordError]; the caller gets nothing either way.
@@ -165,6 +166,9 @@ func (r *Repository[A]) enter(ctx context.Context, id uuid.UUID) (Principal, err
 	}
 	if event.TenantFrom(ctx) != p.TenantID {
 		return Principal{}, r.refuse(ctx, p.deniedFor(r.entity(id), "the context names another tenant"))
+	}
+	if r.config.Repository.Tenant(ctx) != p.TenantID { // the store would fill in its own
+		return Principal{}, r.missing(ctx, p, id, aggregate.ErrNotFound)
 	}
 	return p, nil
 }

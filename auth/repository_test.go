@@ -265,3 +265,34 @@ func TestRepositoryRefuses(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "AggregateRoot")
 }
+
+// Whoever belongs to no tenant does not get the one that a store is bound to.
+func TestAttackNoTenantOnABoundStore(t *testing.T) {
+	t.Parallel()
+	root := auth.Principal{ActorID: event.User("root"), Roles: []string{auth.RoleAdmin}}
+	for name, attempt := range map[string]func(g guarded) error{
+		"load":   func(g guarded) error { _, err := g.Load(auth.With(t.Context(), root), g.id); return err },
+		"update": func(g guarded) error { return g.rename(t, root, "mine", false) },
+		"save": func(g guarded) error {
+			a, err := g.Load(auth.With(t.Context(), alice), g.id)
+			require.NoError(t, err)
+			require.NoError(t, a.Rename(auth.With(t.Context(), alice), "mine"))
+			return g.Save(auth.With(t.Context(), root), a)
+		},
+		"make": func(g guarded) error {
+			g.id = event.NewID()
+			return g.rename(t, root, "new", true)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := guard(t, eventstore.BindTenant(openStore(t), "acme"), nil)
+			require.NoError(t, g.rename(t, alice, "Plan", true))
+			require.ErrorIs(t, attempt(g), aggregate.ErrNotFound)
+			assert.Equal(t, "not found for this tenant", g.log.only(t).Reason())
+			a, err := g.Load(auth.With(t.Context(), alice), g.id)
+			require.NoError(t, err)
+			assert.Equal(t, "Plan", a.State().Title)
+		})
+	}
+}

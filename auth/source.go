@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"iter"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -22,15 +24,34 @@ func (p Proxies) Source(peer string, forwarded []string) string {
 	if !ok {
 		return ""
 	}
-	list := strings.Split(strings.Join(forwarded, ","), ",")
-	for hops := 0; p.contain(source) && hops < min(len(list), maxHops); hops++ {
-		next, ok := address(strings.TrimSpace(list[len(list)-1-hops]))
+	for hop, hops := range fromTheEnd(forwarded) {
+		if hops == maxHops || !p.contain(source) {
+			break
+		}
+		next, ok := address(strings.TrimSpace(hop))
 		if !ok {
 			break
 		}
 		source = next
 	}
 	return source.String()
+}
+
+// fromTheEnd goes through the elements of lists with commas, the last first,
+// and counts them. Headers may be long: nothing is looked at before it is needed.
+func fromTheEnd(lists []string) iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		n := 0
+		for _, list := range slices.Backward(lists) {
+			for more := true; more; n++ {
+				comma := strings.LastIndexByte(list, ',')
+				if !yield(list[comma+1:], n) {
+					return
+				}
+				list, more = list[:max(comma, 0)], comma >= 0
+			}
+		}
+	}
 }
 
 func (p Proxies) contain(a netip.Addr) bool {
@@ -50,19 +71,35 @@ func address(s string) (netip.Addr, bool) {
 	return a.WithZone("").Unmap(), err == nil
 }
 
+// common returns what two sources have in common: the address, or the network,
+// or "".
+func common(a, b string) string {
+	of := network(b)
+	switch {
+	case a == b || a == of:
+		return a
+	case network(a) == of && of != unknownNetwork:
+		return of
+	default:
+		return ""
+	}
+}
+
+const unknownNetwork = "unknown"
+
 // network is what counts as one source of failures: an IPv4 address, or the
 // /64 of an IPv6 address, which one subscriber has to himself.
 func network(source string) string {
 	a, ok := address(source)
 	if !ok {
-		return "unknown"
+		return unknownNetwork
 	}
 	if a.Is4() {
 		return a.String()
 	}
 	prefix, err := a.Prefix(64)
 	if err != nil {
-		return "unknown"
+		return unknownNetwork
 	}
 	return prefix.String()
 }

@@ -150,9 +150,11 @@ func (c *counted) merge(other *counted) {
 	if other.first.Before(c.first) {
 		c.first = other.first
 	}
+	address := common(c.template.Request.SourceAddress, other.template.Request.SourceAddress)
 	if !other.last.Before(c.last) {
 		c.last, c.template = other.last, other.template
 	}
+	c.template.Request.SourceAddress = address
 	for reason, n := range other.reasons {
 		if _, known := c.reasons[reason]; !known && len(c.reasons) >= maxReasons {
 			reason = others

@@ -138,7 +138,7 @@ func (m activities) message(e event.Event) (Message, bool, error) {
 	}
 	c, err := m.cloudEvent(r)
 	if err != nil {
-		return Message{}, false, err // it names the field.
+		return Message{Order: orderOf(r)}, false, err // it names the field.
 	}
 	message, err := NewMessage(ActivitySubject(m.config.Prefix, r), c)
 	message.Order = orderOf(r)

@@ -29,13 +29,15 @@ type PublisherConfig struct {
 	// Name is the projection's name. Default "activity_publisher".
 	Name string
 	// Version is the projection's version; a new one publishes everything again,
-	// from the first event. Default 1.
+	// from the first event. What the server still remembers, from within the
+	// DuplicateWindow, it does not store again. Default 1.
 	Version int
 	// Types are the types of event that are published. Default: all.
 	Types []string
 	// Map turns an event into a message; false publishes nothing for it. It must
 	// depend on nothing but the event and be safe for concurrent use. An error
-	// is the event's fault. Default: the event's record as ActivityRecorded v1.
+	// is the event's fault; what has the Order of the message beside it waits
+	// behind it. Default: the event's record as ActivityRecorded v1.
 	Map func(e event.Event) (Message, bool, error)
 
 	// Record says how events become records, as for the audit log.

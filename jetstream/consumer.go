@@ -24,7 +24,8 @@ type ConsumerConfig struct {
 	// for the rest. Write names with [Token]. Default: everything.
 	Subjects []string
 	// FromNow leaves out what was published before the consumer was first
-	// started. Default: from the first message.
+	// started, or before it is made again if somebody has deleted the durable.
+	// Default: from the first message.
 	FromNow bool
 
 	// Seen remembers what took effect. Default: a [Window] of 100,000.
@@ -36,7 +37,8 @@ type ConsumerConfig struct {
 	Retry projection.Retry
 	// OnPoison is told of a message that cannot be handled, for example to keep
 	// it elsewhere. If it returns nil the message is done with, and the server
-	// does not deliver it again; otherwise it is tried again. Default: Run ends
+	// does not deliver it again, unless it does not hear of that: then it is told
+	// again. Otherwise the message is tried again. Default: Run ends
 	// in front of the message, with a [*PoisonError].
 	OnPoison func(ctx context.Context, p Poisoned) error
 	// AckWait is how long the server waits for a sign of life before it gives a
@@ -95,7 +97,8 @@ func (c ConsumerConfig) Validate() error {
 //
 //  1. Order. Messages are handled one at a time, in the order of the stream;
 //     the next one when the last was done with, also if several processes
-//     share the durable.
+//     share the durable. A process that is cut off from the server for longer
+//     than AckWait may still be at a message that another one is given.
 //  2. At least once. A message is acknowledged when its handler has succeeded,
 //     and delivered again otherwise.
 //  3. Once, as far as [ConsumerConfig.Seen] remembers: a message whose source

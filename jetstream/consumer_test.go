@@ -2,6 +2,7 @@ package jetstream_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strconv"
 	"sync"
@@ -392,4 +393,29 @@ func TestAWindowKnowsTheLastKeys(t *testing.T) {
 	yes := false
 	require.NoError(t, w.Once(t.Context(), key, func(context.Context) error { yes = true; return nil }))
 	assert.True(t, yes, "what failed was not seen, and another source is another message")
+}
+
+// A message that cannot be read is poison, also if it borrows the id of one
+// that took effect.
+func TestAnUnreadableMessageIsNeverTakenForSeen(t *testing.T) {
+	t.Parallel()
+	_, js := filled(t, 1)
+	var c jetstream.CloudEvent
+	require.NoError(t, json.Unmarshal(stored(t, js, "AUDIT")[0].Data, &c))
+	body := `{"specversion":"1.0","id":"` + c.ID + `","source":"` + c.Source + `"}` // no type
+	_, err := js.Publish(t.Context(), "audit.v1.acme.activity.recorded.Task.ticked", []byte(body))
+	require.NoError(t, err)
+	poisoned := make(chan jetstream.Poisoned, 1)
+	l := newList(1)
+	consumer := newConsumer(t, js, func(c *jetstream.ConsumerConfig) {
+		c.OnPoison = func(_ context.Context, p jetstream.Poisoned) error {
+			poisoned <- p
+			return nil
+		}
+	})
+	stop := background(t, func(ctx context.Context) error { return consumer.Run(ctx, jetstream.HandleActivity(l.add)) })
+	requireAcknowledged(t, js, 2)
+	require.NoError(t, stop())
+	require.Len(t, poisoned, 1)
+	assert.Equal(t, uint64(2), (<-poisoned).Sequence)
 }

@@ -15,7 +15,8 @@ import (
 type Message struct {
 	// ID is unique among all messages of the stream. The server stores a
 	// message with the same id once, as long as it remembers it, and readers
-	// tell by it. Default: the event's id.
+	// tell by it. Two publishers on one stream must not give the same ids: the
+	// server would drop what the second one sends. Default: the event's id.
 	ID string
 	// Subject is where it is published: below the prefix, see [Subject].
 	Subject string

@@ -135,25 +135,28 @@ func (p *Publisher) CanReset() error {
 func (p *Publisher) Reset(context.Context, projection.Tx) error { return p.CanReset() }
 
 // SequenceKey implements [projection.Sequencer]: the order key of the event's
-// message. What has no message keeps the order of its aggregate.
+// message, also of one that is refused. What has no message, or one without a
+// key, keeps the order of its aggregate.
 func (p *Publisher) SequenceKey(e event.Event) string {
-	if m, ok, err := p.message(e); ok && err == nil {
-		return m.Order
-	}
-	return projection.DefaultSequenceKey(e)
+	m, _, _ := p.message(e) // what is wrong with it, Apply says.
+	return m.Order
 }
 
 // message returns what is published for an event, with its defaults, checked.
+// Its order key is always there.
 func (p *Publisher) message(e event.Event) (m Message, ok bool, err error) {
 	m, ok, err = p.config.Map(e)
-	if err != nil || !ok {
-		return m, false, err
+	if !ok && err == nil {
+		m = Message{}
 	}
 	setDefault(&m.ID, e.ID.String())
 	setDefault(&m.Order, projection.DefaultSequenceKey(e))
+	m.Order = bounded(m.Order)
+	if err != nil || !ok {
+		return m, false, err
+	}
 	if err := m.validate(p.config.Prefix); err != nil {
 		return m, true, fmt.Errorf("message of event %s (%s): %w", e.ID, e.Type, err)
 	}
-	m.Order = bounded(m.Order)
 	return m, true, nil
 }

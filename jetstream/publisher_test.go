@@ -132,15 +132,14 @@ func TestAStreamThatIsGoneIsWaitedFor(t *testing.T) {
 	stop := background(t, runner.Run)
 	require.NoError(t, runner.WaitFor(t.Context(), publisher.Name(), 5))
 	require.NoError(t, js.DeleteStream(t.Context(), "AUDIT"))
-	_, err := js.CreateStream(t.Context(), natsjs.StreamConfig{Name: "OTHER", Subjects: []string{"audit.v1.>"}})
-	require.NoError(t, err)
+	createNext(t, js, natsjs.StreamConfig{Name: "OTHER", Subjects: []string{"audit.v1.>"}})
 	fill(t, store, 5, 1)
 	require.Eventually(t, func() bool {
 		all, err := runner.Status(t.Context())
 		return err == nil && all[0].State == projection.Paused && errors.Is(all[0].LastError, jetstream.ErrStream)
 	}, patience, tick)
 	require.NoError(t, js.DeleteStream(t.Context(), "OTHER"))
-	require.NoError(t, jetstream.ProvisionStream(t.Context(), js, quick()))
+	provisioned(t, js, quick())
 	require.NoError(t, runner.WaitFor(t.Context(), publisher.Name(), 10))
 	require.NoError(t, stop())
 	requireNoLetters(t, store, publisher)
@@ -340,4 +339,31 @@ func TestABatchEndsWithItsContext(t *testing.T) {
 	e := ticked(t, "1")
 	e.AggregateType, e.AggregateID = "Task", id(1)
 	require.ErrorIs(t, publisher.Apply(ctx, nil, e), context.DeadlineExceeded)
+}
+
+// A message that is refused keeps its order: what has the same key waits.
+func TestARefusedMessageKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	js := natstest.Start(t).JetStream(t)
+	config := quick()
+	config.Map = func(e event.Event) (jetstream.Message, bool, error) {
+		m := jetstream.Message{Subject: "audit.v1.a", Order: "one key", Data: e.Data}
+		switch string(e.Data) {
+		case "wide":
+			m.Subject = "audit.v1." + strings.Repeat("x", 1024)
+		case "bad":
+			return m, true, event.ErrInvalid
+		}
+		return m, true, nil
+	}
+	publisher := provisioned(t, js, config)
+	store := newStore(t)
+	for i, data := range []string{"1", "wide", "3", "bad", "5"} { // of five aggregates
+		appendTo(t, store, stream(i), ticked(t, data))
+	}
+	require.NoError(t, newRunner(t, store, publisher).RunUntilCaughtUp(t.Context()))
+	requireParked(t, store, publisher, 4, "subject")
+	all := stored(t, js, "AUDIT")
+	require.Len(t, all, 1)
+	assert.Equal(t, "1", string(all[0].Data))
 }

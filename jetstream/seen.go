@@ -26,8 +26,9 @@ type Seen interface {
 }
 
 // Window is a [Seen] in memory that knows the last so many keys. After a
-// restart of the process it knows none: a message whose acknowledgement was
-// lost then takes effect again. It is safe for concurrent use; calls wait for
+// restart of the process it knows none, and it does not know those of another
+// process that shares the durable: a message whose acknowledgement was lost
+// then takes effect again. It is safe for concurrent use; calls wait for
 // each other.
 type Window struct {
 	mu   sync.Mutex

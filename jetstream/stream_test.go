@@ -2,6 +2,7 @@ package jetstream_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -67,14 +68,28 @@ func TestAStreamThatCouldLoseMessagesIsRefused(t *testing.T) {
 		for _, change := range changes {
 			config := good
 			change(&config)
-			_, err := js.CreateStream(t.Context(), config)
-			require.NoError(t, err, setting)
+			createNext(t, js, config)
 			requireSetting(t, setting, jetstream.ProvisionStream(t.Context(), js, jetstream.PublisherConfig{}))
 			publisher := newPublisher(t, js, jetstream.PublisherConfig{})
 			requireSetting(t, setting, publisher.Check(t.Context()))
 			require.NoError(t, js.DeleteStream(t.Context(), "AUDIT"))
 		}
 	}
+}
+
+// createNext creates a stream after another one was deleted, whose directory the
+// server may still be removing: then it cannot make the files of the next.
+func createNext(t *testing.T, js natsjs.JetStream, config natsjs.StreamConfig) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, err := js.CreateStream(t.Context(), config)
+		if answer, ok := errors.AsType[*natsjs.APIError](err); ok {
+			require.Equal(t, 500, answer.Code, "%v", err)
+			return false
+		}
+		require.NoError(t, err)
+		return true
+	}, patience, tick)
 }
 
 func requireSetting(t *testing.T, setting string, err error) {

@@ -22,6 +22,7 @@ func (c *Consumer) take(ctx context.Context, m natsjs.Msg, handle Handler) error
 	hold := c.hold(ctx, m)
 	defer hold()
 	if err := json.Unmarshal(r.Data, &r.Event); err != nil {
+		r.Event = CloudEvent{} // what was read of it is nobody's id
 		handle = func(context.Context, Received) error { return projection.AsPoison(err) }
 	}
 	poisoned, err := c.try(ctx, r, handle)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -48,6 +49,9 @@ func (c Config) Validate() error {
 	}
 	if c.APIKeyName != strings.ToLower(c.APIKeyName) || strings.HasSuffix(c.APIKeyName, "-bin") {
 		return &event.InvalidError{Field: "api_key_name", Value: c.APIKeyName, Reason: `must be in lower case, and not end with "-bin"`}
+	}
+	if slices.Contains([]string{"authorization", "user-agent", "x-forwarded-for", KeyRequestID, KeyTraceparent}, c.APIKeyName) {
+		return &event.InvalidError{Field: "api_key_name", Value: c.APIKeyName, Reason: "must not be a key that means something else: the credential would be written down"}
 	}
 	for method, permission := range c.Permissions {
 		if !strings.HasPrefix(method, "/") || strings.Count(method, "/") != 2 {

@@ -3,6 +3,7 @@ package grpcauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -310,6 +311,27 @@ func TestStatusOfHandlerErrors(t *testing.T) {
 	}
 }
 
+// What an authenticator or a log says by a status of its own is not the
+// caller's answer.
+func TestStatusOfOthersIsNotHandedOn(t *testing.T) {
+	t.Parallel()
+	elsewhere := status.Error(codes.NotFound, "keys at 10.0.0.7")
+	for _, c := range []struct {
+		want codes.Code
+		err  error
+	}{
+		{codes.Unavailable, fmt.Errorf("%w: %w", auth.ErrUnavailable, elsewhere)},
+		{codes.Unavailable, &auth.RecordError{Refusal: auth.ErrUnauthenticated, Err: elsewhere}},
+		{codes.Unauthenticated, &auth.CredentialError{Reason: auth.Unknown, Err: elsewhere}},
+	} {
+		err := grpcauth.StatusOf(t.Context(), c.err)
+		assert.Equal(t, c.want, status.Code(err), "%v", c.err)
+		assert.NotContains(t, err.Error(), "10.0.0.7")
+	}
+	wrapped := fmt.Errorf("look up: %w", elsewhere)
+	assert.Equal(t, wrapped, grpcauth.StatusOf(t.Context(), wrapped), "a handler's own is")
+}
+
 func TestConfigIsRefused(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -318,6 +340,7 @@ func TestConfigIsRefused(t *testing.T) {
 	for field, c := range map[string]grpcauth.Config{
 		"bearer":                     {Recorder: recorder},
 		"api_key_name":               {APIKey: s.keys, Recorder: recorder, APIKeyName: "X-Key"},
+		"credential":                 {APIKey: s.keys, Recorder: recorder, APIKeyName: "x-request-id"},
 		`"-bin"`:                     {APIKey: s.keys, Recorder: recorder, APIKeyName: "key-bin"},
 		"permissions":                {APIKey: s.keys, Recorder: recorder, Permissions: map[string]auth.Permission{"Check": "x"}},
 		"permissions[" + check + "]": {APIKey: s.keys, Recorder: recorder, Permissions: map[string]auth.Permission{check: ""}},

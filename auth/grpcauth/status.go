@@ -17,16 +17,20 @@ import (
 
 // StatusOf says how an error of this module is answered. The error itself goes
 // to the context's [Logger]; a caller is told in a few fixed words why it was
-// refused. An error that has a status already, and one of somebody else's, is
-// handed on as it is.
+// refused, and nothing of what an authenticator or a log said by a status of
+// its own. Another error that has a status already, and one of somebody else's,
+// is handed on as it is.
 func StatusOf(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, has := status.FromError(err); has {
+	code, text := refusalCode(err)
+	if _, has := status.FromError(err); code == codes.OK && has {
 		return err
 	}
-	code, text := codeOf(err)
+	if code == codes.OK {
+		code, text = storeCode(err)
+	}
 	if code == codes.OK {
 		return err
 	}
@@ -34,7 +38,8 @@ func StatusOf(ctx context.Context, err error) error {
 	return status.Error(code, text)
 }
 
-func codeOf(err error) (code codes.Code, text string) {
+// refusalCode says how an error of letting somebody in is answered.
+func refusalCode(err error) (code codes.Code, text string) {
 	denied, isDenied := errors.AsType[*auth.DeniedError](err)
 	switch {
 	case errors.Is(err, auth.ErrNotRecorded):
@@ -45,20 +50,20 @@ func codeOf(err error) (code codes.Code, text string) {
 		return codes.PermissionDenied, "the permission " + string(denied.Permission) + " is missing"
 	case errors.Is(err, auth.ErrDenied):
 		return codes.PermissionDenied, "you may not do this"
-	case errors.Is(err, aggregate.ErrNotFound):
-		return codes.NotFound, "there is no such thing"
 	case errors.Is(err, auth.ErrUnavailable):
 		return codes.Unavailable, "credentials cannot be checked now"
 	default:
-		return storeCode(err)
+		return codes.OK, ""
 	}
 }
 
-// storeCode says how an error of storing something is answered.
+// storeCode says how an error of loading or storing something is answered.
 func storeCode(err error) (code codes.Code, text string) {
 	invalid, isInvalid := errors.AsType[*event.InvalidError](err)
 	tooLarge, isTooLarge := errors.AsType[*event.TooLargeError](err)
 	switch {
+	case errors.Is(err, aggregate.ErrNotFound):
+		return codes.NotFound, "there is no such thing"
 	case isInvalid:
 		return codes.InvalidArgument, invalid.Error()
 	case isTooLarge:

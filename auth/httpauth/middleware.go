@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/textproto"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -47,6 +48,9 @@ func (c Config) Validate() error {
 		if i >= event.MaxNameBytes {
 			return &event.InvalidError{Field: "api_key_header", Reason: "is too long"}
 		}
+	}
+	if slices.Contains([]string{"Authorization", "User-Agent", "X-Forwarded-For", HeaderRequestID, HeaderTraceparent}, textproto.CanonicalMIMEHeaderKey(c.APIKeyHeader)) {
+		return &event.InvalidError{Field: "api_key_header", Value: c.APIKeyHeader, Reason: "must not be a header that means something else: the credential would be written down"}
 	}
 	if quoted(c.Realm) != c.Realm {
 		return &event.InvalidError{Field: "realm", Reason: "must be printable ASCII without quotes and backslashes"}

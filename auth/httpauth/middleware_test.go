@@ -231,6 +231,8 @@ func TestConfigIsRefused(t *testing.T) {
 		"bearer":         {Recorder: recorder},
 		"recorder":       {APIKey: s.keys},
 		"api_key_header": {APIKey: s.keys, Recorder: recorder, APIKeyHeader: "a b"},
+		"credential":     {APIKey: s.keys, Recorder: recorder, APIKeyHeader: "x-request-ID"}, // it would be stored with every event
+		"authorization":  {APIKey: s.keys, Recorder: recorder, APIKeyHeader: "authorization"},
 		"too long":       {APIKey: s.keys, Recorder: recorder, APIKeyHeader: strings.Repeat("a", 200)},
 		"realm":          {APIKey: s.keys, Recorder: recorder, Realm: `a"b`},
 	} {

@@ -70,9 +70,22 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (auth.Pr
 		err = p.Validate()
 	}
 	if err != nil {
-		return auth.Principal{}, refuse(auth.Claims, parsed, err)
+		return auth.Principal{}, unprincipled(parsed, err)
 	}
 	return p, nil
+}
+
+// unprincipled says what it means that a token that is good gives no principal:
+// the claims are refused, unless the error says something else of itself.
+func unprincipled(t *jwt.Token, err error) error {
+	if errors.Is(err, auth.ErrUnavailable) {
+		return err // the authenticator's own.
+	}
+	reason := auth.Claims
+	if refused, ok := errors.AsType[*auth.CredentialError](err); ok {
+		reason = refused.Reason
+	}
+	return refuse(reason, t, err)
 }
 
 var (
@@ -105,9 +118,12 @@ func (a *Authenticator) key(ctx context.Context, t *jwt.Token) (any, error) {
 	return key.Material, key.Validate()
 }
 
+// usualType takes tokens and access tokens; "application/" may be left out
+// (RFC 7515 §4.1.9, RFC 9068 §4).
 func usualType(typ any) bool {
 	text, isText := typ.(string)
-	return typ == nil || isText && (strings.EqualFold(text, "JWT") || strings.EqualFold(text, "at+jwt"))
+	text = strings.TrimPrefix(strings.ToLower(text), "application/")
+	return typ == nil || isText && (text == "jwt" || text == "at+jwt")
 }
 
 func (a *Authenticator) young(claims jwt.MapClaims) error {

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -168,6 +169,15 @@ func TestHeadersThatAreRefused(t *testing.T) {
 	assert.Equal(t, auth.Algorithm, reasonOf(t, err))
 }
 
+func TestUsualTypes(t *testing.T) {
+	t.Parallel()
+	a := authenticator(t, config(jwtauth.HS256))
+	for _, typ := range []string{"JWT", "jwt", "at+jwt", "application/at+jwt", "application/jwt"} { // RFC 7515 §4.1.9, RFC 9068 §4
+		_, err := a.Authenticate(t.Context(), sign(t, "HS256", secret, map[string]any{"typ": typ}, claims(nil)))
+		require.NoError(t, err, typ)
+	}
+}
+
 func TestMalformedTokens(t *testing.T) {
 	t.Parallel()
 	a := authenticator(t, config(jwtauth.HS256))
@@ -223,6 +233,24 @@ func TestPrincipalOfOnesOwn(t *testing.T) {
 	assert.Equal(t, auth.Claims, reasonOf(t, err), "an actor without a name")
 	_, err = a.Authenticate(t.Context(), token(t, jwtauth.HS256, map[string]any{"client_id": true}))
 	assert.Equal(t, auth.Claims, reasonOf(t, err))
+}
+
+// A principal that cannot be told now is nobody's fault, and one that is refused
+// is refused for the reason given.
+func TestPrincipalOfOnesOwnThatCannotTell(t *testing.T) {
+	t.Parallel()
+	c := config(jwtauth.HS256)
+	down := fmt.Errorf("directory: %w", auth.ErrUnavailable)
+	var answer error
+	c.Principal = func(jwtauth.Claims) (auth.Principal, error) { return auth.Principal{}, answer }
+	a := authenticator(t, c)
+	answer = down
+	_, err := a.Authenticate(t.Context(), token(t, jwtauth.HS256, nil))
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	require.NotErrorIs(t, err, auth.ErrUnauthenticated)
+	answer = &auth.CredentialError{Reason: auth.Revoked}
+	_, err = a.Authenticate(t.Context(), token(t, jwtauth.HS256, nil))
+	assert.Equal(t, auth.Revoked, reasonOf(t, err))
 }
 
 // source is a key source of somebody's own.

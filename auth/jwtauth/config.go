@@ -34,7 +34,9 @@ type Config struct {
 	// expiry says. Default: no bound.
 	MaxAge time.Duration
 	// Principal says who a token is. It is called with claims that are verified.
-	// Default: [DefaultPrincipal].
+	// An error refuses the token, for the reason of an [*auth.CredentialError] or
+	// else for its claims; one that matches [auth.ErrUnavailable] means that it
+	// cannot tell now. Default: [DefaultPrincipal].
 	Principal func(claims Claims) (auth.Principal, error)
 	// Now is the clock. Default [time.Now].
 	Now func() time.Time

@@ -31,7 +31,7 @@ type JWKSConfig struct {
 	// MaxStale is how long a set is used when it cannot be fetched again. Default 24 h.
 	MaxStale time.Duration
 	// MinPause is how long it takes between two fetches at least, whatever keys
-	// tokens name. Default 30 s.
+	// tokens name. At most MaxAge. Default 30 s, or MaxAge if that is shorter.
 	MinPause time.Duration
 	// Report is told of fetches that failed. It must not block. Default: nobody.
 	Report func(ctx context.Context, err error)
@@ -55,6 +55,9 @@ func (c JWKSConfig) Validate() error {
 			return &event.InvalidError{Field: n.field, Reason: "must not be negative; 0 means the default"}
 		}
 	}
+	if d := c.withDefaults(); d.MinPause > d.MaxAge {
+		return &event.InvalidError{Field: "min_pause", Value: c.MinPause.String(), Reason: "must not be longer than max_age: keys would be used for longer"}
+	}
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
 		return &event.InvalidError{Field: "url", Reason: "must be an https address, or an http address on this machine"}
@@ -72,7 +75,7 @@ func (c JWKSConfig) withDefaults() JWKSConfig {
 	setDefault(&c.MaxBytes, 256<<10)
 	setDefault(&c.MaxAge, 15*time.Minute)
 	setDefault(&c.MaxStale, 24*time.Hour)
-	setDefault(&c.MinPause, 30*time.Second)
+	setDefault(&c.MinPause, min(30*time.Second, c.MaxAge))
 	if c.Client == nil {
 		c.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
@@ -99,7 +102,9 @@ func setDefault[T comparable](field *T, value T) {
 //     the set does not have. One fetch at a time, MinPause between two.
 //  2. A set replaces the one before as a whole: keys that are gone are refused.
 //  3. While it cannot be fetched, the last set is used up to MaxStale. After
-//     that, and before the first, the answer is [auth.ErrUnavailable].
+//     that, and before the first, the answer is [auth.ErrUnavailable]. Once a
+//     fetch has failed, one caller at a time waits for the next; for the others
+//     the last set is good enough.
 //  4. Only public keys of the algorithms of this package are taken. A set that
 //     cannot be read changes nothing.
 //
@@ -112,6 +117,7 @@ type JWKS struct {
 	keys    map[string]Key
 	fetched time.Time // when keys were
 	tried   time.Time // last fetch, whether it succeeded or not
+	failed  bool      // whether the last fetch did
 }
 
 // NewJWKS returns a source that has fetched nothing yet. The error names the field.
@@ -163,28 +169,63 @@ func (j *JWKS) usable() bool {
 }
 
 // refresh fetches the set, unless somebody has done so meanwhile or it is too
-// early. Those who come while somebody fetches wait for that. The error is
-// ctx's; a fetch that failed is reported.
+// early. Those who come while somebody fetches wait for that, unless they can
+// do with the set that there is. The error is ctx's; a fetch that failed is
+// reported.
 func (j *JWKS) refresh(ctx context.Context, id string) error {
 	select {
 	case j.fetches <- struct{}{}:
-		defer func() { <-j.fetches }()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for JWK Set: %w", ctx.Err())
+	default:
+		if j.doesWithout(id) {
+			return nil
+		}
+		if err := j.begin(ctx); err != nil {
+			return err
+		}
 	}
+	defer j.end()
 	if _, found, fresh := j.find(id); found && fresh || !j.due() {
 		return nil
 	}
 	// The set is for everybody: a caller that goes away does not end the fetch.
 	fetchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), j.config.Timeout)
 	defer cancel()
-	keys, err := j.fetch(fetchCtx)
-	if err != nil {
-		j.config.Report(ctx, fmt.Errorf("fetch JWK Set from %s: %w", j.host(), err))
-		return nil
+	if err := j.replace(fetchCtx); err != nil {
+		j.config.Report(ctx, err)
 	}
+	return nil
+}
+
+// doesWithout reports whether the last set has the key, and not much is to be
+// expected of whoever fetches now: the last fetch failed.
+func (j *JWKS) doesWithout(id string) bool {
+	j.mu.RLock()
+	failed := j.failed
+	j.mu.RUnlock()
+	_, found, _ := j.find(id)
+	return failed && found
+}
+
+// begin waits until nobody fetches. The error is ctx's.
+func (j *JWKS) begin(ctx context.Context) error {
+	select {
+	case j.fetches <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for JWK Set: %w", ctx.Err())
+	}
+}
+
+func (j *JWKS) end() { <-j.fetches }
+
+// replace fetches the set and puts it in the place of the last one.
+func (j *JWKS) replace(ctx context.Context) error {
+	keys, err := j.fetch(ctx)
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.failed = err != nil; j.failed {
+		return fmt.Errorf("fetch JWK Set from %s: %w", j.host(), err)
+	}
 	j.keys, j.fetched = keys, j.config.Now()
 	return nil
 }
@@ -225,18 +266,21 @@ func (j *JWKS) fetch(ctx context.Context) (map[string]Key, error) {
 	return parseSet(body)
 }
 
-// Refresh fetches the set now, for a check at start. The error says why it
-// could not be had.
+// Refresh fetches the set now, for a check at start, whether a fetch is due or
+// not. The error says why it could not be had.
 func (j *JWKS) Refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, j.config.Timeout)
 	defer cancel()
-	keys, err := j.fetch(ctx)
-	if err != nil {
-		return errors.Join(auth.ErrUnavailable, fmt.Errorf("fetch JWK Set from %s: %w", j.host(), err))
+	if err := j.begin(ctx); err != nil {
+		return errors.Join(auth.ErrUnavailable, err)
+	}
+	defer j.end()
+	if err := j.replace(ctx); err != nil {
+		return errors.Join(auth.ErrUnavailable, err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.keys, j.fetched, j.tried = keys, j.config.Now(), j.config.Now()
+	j.tried = j.fetched
 	return nil
 }
 

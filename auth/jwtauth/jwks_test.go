@@ -342,3 +342,71 @@ func TestJWKSConfigIsRefused(t *testing.T) {
 		assert.Equal(t, ok, err == nil, url)
 	}
 }
+
+// An issuer that hangs holds up one caller at a time: the others go on with the
+// set that there is.
+func TestJWKSOutageHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	p := publish(t, nil)
+	p.set(web(t, "RS256"))
+	require.NoError(t, p.finds(t, "rs"))
+	p.serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	p.pass(16 * time.Minute)
+	require.NoError(t, p.finds(t, "rs"), "now it is known that the issuer is down")
+
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	p.serve(func(http.ResponseWriter, *http.Request) {
+		close(begun)
+		<-goOn
+	})
+	p.pass(time.Minute)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := p.Key(t.Context(), "rs")
+		assert.NoError(t, err)
+	})
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := p.Key(ctx, "rs")
+	close(goOn)
+	wg.Wait()
+	require.NoError(t, err, "does not wait for the fetch")
+}
+
+// A key that was taken back is refused after MaxAge, however short that is.
+func TestJWKSMaxAgeBelowThePause(t *testing.T) {
+	t.Parallel()
+	p := publish(t, func(c *jwtauth.JWKSConfig) { c.MaxAge = 10 * time.Second })
+	p.set(web(t, "RS256"))
+	require.NoError(t, p.finds(t, "rs"))
+	p.set(web(t, "ES256"))
+	p.pass(11 * time.Second)
+	require.ErrorIs(t, p.finds(t, "rs"), jwtauth.ErrUnknownKey)
+
+	_, err := jwtauth.NewJWKS(jwtauth.JWKSConfig{URL: "https://id.example.com", MaxAge: time.Second, MinPause: time.Minute})
+	require.ErrorContains(t, err, "min_pause")
+}
+
+// A refresh waits for a fetch on its way, so that an older set never replaces a
+// newer one.
+func TestJWKSRefreshIsOneFetchAtATime(t *testing.T) {
+	t.Parallel()
+	p := publish(t, nil)
+	begun, goOn := make(chan struct{}, 2), make(chan struct{})
+	p.serve(func(http.ResponseWriter, *http.Request) {
+		begun <- struct{}{}
+		<-goOn
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() { assert.ErrorIs(t, p.Refresh(t.Context()), auth.ErrUnavailable) })
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := p.Refresh(ctx)
+	require.ErrorIs(t, err, auth.ErrUnavailable)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.EqualValues(t, 1, p.fetches.Load())
+	close(goOn)
+	wg.Wait()
+}

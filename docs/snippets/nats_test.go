@@ -95,12 +95,12 @@ func (s inTransaction) Once(ctx context.Context, key jetstream.Key, f func(ctx c
 		return projection.AsInfrastructure(err)
 	}
 	if rows, err := done.RowsAffected(); err != nil || rows == 0 {
-		return err // it took effect before
+		return projection.AsInfrastructure(err) // nil: it took effect before
 	}
 	if err := f(context.WithValue(ctx, txKey{}, tx)); err != nil {
 		return err
 	}
-	return tx.Commit()
+	return projection.AsInfrastructure(tx.Commit())
 }
 
 //docs:end seen
