@@ -114,6 +114,24 @@ func TestJoinASaveOfSeveral(t *testing.T) {
 	assert.Equal(t, uint64(1), unchanged.Position(), "it has no event in this save")
 }
 
+// Whoever is told of a save of several finds all of them saved.
+func TestThoseWhoJoinedAreToldAtTheEnd(t *testing.T) {
+	t.Parallel()
+	store := openStore(t)
+	repo := repository(t, store, aggregate.Config{})
+	first, second := repo.New(event.NewID()), repo.New(event.NewID())
+	require.NoError(t, first.Create(t.Context(), "A"))
+	require.NoError(t, second.Create(t.Context(), "B"))
+	told := false
+	require.NoError(t, first.Join(note(t), func(context.Context, eventstore.Result) {
+		told = true
+		assert.Equal(t, []uint64{1, 1}, []uint64{first.SavedVersion(), second.SavedVersion()})
+		assert.Empty(t, second.Pending())
+	}))
+	require.NoError(t, aggregate.SaveAll(t.Context(), store, first, second))
+	assert.True(t, told)
+}
+
 func TestJoinRefuses(t *testing.T) {
 	t.Parallel()
 	var unbound Document

@@ -43,19 +43,19 @@ func (h *home) save(ctx context.Context, root Root) error {
 		root.failed()
 		return fmt.Errorf("save aggregate: %w", err)
 	}
-	settle(ctx, h, root, stream, result)
+	tell(ctx, settle(ctx, h, root, stream, result), result)
 	return nil
 }
 
-// settle takes note of a save: in the aggregate, among its shortcuts, and with
-// those who joined it.
-func settle(ctx context.Context, h *home, root Root, stream eventstore.Stream, result eventstore.Result) {
+// settle takes note of a save, in the aggregate and among its shortcuts. It
+// returns those who joined it, and who are to be told.
+func settle(ctx context.Context, h *home, root Root, stream eventstore.Stream, result eventstore.Result) []joined {
 	before, companions := root.SavedVersion(), root.companions()
 	root.committed(stream, result.Position)
 	if root.SavedVersion() > before {
 		h.saved(ctx, stream, root, before)
 	}
-	tell(ctx, companions, result)
+	return companions
 }
 
 // saved looks after the shortcuts.
@@ -99,11 +99,13 @@ func SaveAll(ctx context.Context, store eventstore.Store, aggregates ...Root) er
 		}
 		return fmt.Errorf("save %d aggregates: %w", len(aggregates), err)
 	}
+	var companions []joined // told when all aggregates know that they are saved
 	for i, root := range aggregates {
 		if root.unsaved() {
-			settle(ctx, root.at().home, root, streams[i], result)
+			companions = append(companions, settle(ctx, root.at().home, root, streams[i], result)...)
 		}
 	}
+	tell(ctx, companions, result)
 	return nil
 }
 

@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// MaxDrawnDepth is how deep a drawn tree is indented: a chain of thousands would
+// be more space than text.
+const MaxDrawnDepth = 64
+
 // Label is what a [Tree] draws for a record by default: "OrderCreated by
 // user:123 on Order/0190…". For a record that is not derived from an event the
 // action stands in the type's place.
@@ -27,7 +31,8 @@ func TimedLabel(r ActivityRecord) string {
 //	    ├── PaymentRequested by system:payment-service on Payment/0190…
 //	    └── MailSent by service:mailer on Mail/0190…
 //
-// Equal trees are drawn equal.
+// Equal trees are drawn equal. What lies deeper than [MaxDrawnDepth] is not
+// indented further; its depth stands in front of it.
 func (t *Tree) String() string {
 	var b strings.Builder
 	_, _ = t.WriteTo(&b) // a Builder does not fail
@@ -45,7 +50,7 @@ func (t *Tree) WriteTo(w io.Writer) (int64, error) {
 		records = "record"
 	}
 	p.line(fmt.Sprintf("correlation %s: %d %s", t.CorrelationID, t.Records, records))
-	p.nodes("", t.Roots)
+	p.nodes("", 1, t.Roots)
 	return p.written, p.err
 }
 
@@ -57,7 +62,7 @@ type pen struct {
 	err     error
 }
 
-func (p *pen) nodes(indent string, nodes []*Node) {
+func (p *pen) nodes(indent string, depth int, nodes []*Node) {
 	for i, n := range nodes {
 		if p.err != nil {
 			return
@@ -66,8 +71,11 @@ func (p *pen) nodes(indent string, nodes []*Node) {
 		if i == len(nodes)-1 {
 			branch, below = "└── ", "    "
 		}
+		if depth > MaxDrawnDepth {
+			branch, below = fmt.Sprintf("… %d: ", depth), ""
+		}
 		p.line(indent + branch + strings.ReplaceAll(p.label(n.Record), "\n", " ") + n.remark())
-		p.nodes(indent+below, n.Children)
+		p.nodes(indent+below, depth+1, n.Children)
 	}
 }
 

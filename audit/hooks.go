@@ -90,6 +90,7 @@ func (b beforeHooks) run(ctx context.Context, draft Draft) (Draft, error) {
 	if len(b.hooks) == 0 {
 		return draft, nil
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	done := make(chan hooked, 1)
@@ -99,6 +100,9 @@ func (b beforeHooks) run(ctx context.Context, draft Draft) (Draft, error) {
 	case result := <-done:
 		return result.draft, result.err
 	case <-ctx.Done():
+		if err := caller.Err(); err != nil {
+			return Draft{}, err // no hook is at fault.
+		}
 		return Draft{}, &VetoError{Hook: latest(at), Action: draft.Action, Err: fmt.Errorf("took longer than %s: %w", b.timeout, ctx.Err())}
 	}
 }
@@ -151,8 +155,12 @@ func (d Draft) keeps(after Draft) error {
 func runAfter(ctx context.Context, hooks []AfterAppend, record ActivityRecord, report func(context.Context, error)) {
 	for i, hook := range hooks {
 		err := guarded(func() error { return hook(ctx, record) })
-		if err != nil && report != nil {
-			report(ctx, &AfterError{Hook: i, RecordID: record.ID(), Err: err})
+		if err != nil {
+			// A report that panics is heard by nobody; the record is stored all the same.
+			_ = guarded(func() error {
+				report(ctx, &AfterError{Hook: i, RecordID: record.ID(), Err: err})
+				return nil
+			})
 		}
 	}
 }

@@ -3,8 +3,8 @@ package audit
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -67,20 +67,6 @@ type Unit interface {
 	Join(also eventstore.Append, stored func(ctx context.Context, result eventstore.Result)) error
 }
 
-// Receipt says where an append was stored.
-type Receipt struct {
-	// Records are what was stored, in the order in which they were given, with
-	// the time at which it was stored. They have their positions if there is one,
-	// or if the first draft named its id; else other appends may stand between
-	// them, and only the last is known.
-	Records    []ActivityRecord
-	Position   uint64 // of the last record
-	RecordedAt time.Time
-	// Replayed says that the records were stored by an earlier append already,
-	// and that this one has changed nothing.
-	Replayed bool
-}
-
 // Log is the activity log: where activities are written that no other event
 // says, such as reads, exports, failed log-ins and denials, and where all
 // activities are read.
@@ -102,7 +88,8 @@ type Receipt struct {
 //     limit is refused with an error that names the field.
 //  6. Idempotent. A draft that names its id can be appended again and again
 //     for ever: it is stored once, and answered with what was stored. Another
-//     record under a stored id is refused with [ErrImmutable].
+//     record under a stored id is refused with [ErrImmutable]. Of several
+//     drafts all name their ids, or none.
 //  7. Hooks. [LogConfig.Before] runs in its order, and what refuses, panics or
 //     takes too long stores nothing. [LogConfig.After] runs when the record is
 //     stored, and undoes nothing.
@@ -185,10 +172,18 @@ func (l *Log) appendNamed(ctx context.Context, drafts []Draft, records []Activit
 	if len(stored) > 0 {
 		return replayed(drafts, records, stored)
 	}
-	if _, err = l.store(ctx, records, outgoing); err != nil {
-		return Receipt{}, err
+	_, failed := l.store(ctx, records, outgoing)
+	switch {
+	case errors.Is(failed, eventstore.ErrDuplicateEvent): // an id of another append, or of an event
+		return Receipt{}, &ImmutableError{ID: records[0].ID()}
+	case failed != nil && !errors.Is(failed, eventstore.ErrConflict):
+		return Receipt{}, failed
 	}
-	if stored, err = l.stored(ctx, outgoing.Stream); err != nil {
+	stored, err = l.readBack(ctx, outgoing.Stream)
+	if failed != nil && len(stored) == 0 { // nothing of this append is stored, whatever was found or not.
+		return Receipt{}, failed
+	}
+	if err != nil {
 		return Receipt{}, err
 	}
 	receipt, err := replayed(drafts, records, stored)
@@ -199,6 +194,22 @@ func (l *Log) appendNamed(ctx context.Context, drafts []Draft, records []Activit
 		l.tell(ctx, receipt.Records)
 	}
 	return receipt, nil
+}
+
+// readBackTimeout bounds the reading back of what was stored.
+const readBackTimeout = 5 * time.Second
+
+// readBack returns what this append has stored, or another one with the same
+// ids that was faster. A caller that goes away does not end it: what is stored
+// has to be told.
+func (l *Log) readBack(ctx context.Context, stream eventstore.Stream) ([]ActivityRecord, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
+	defer cancel()
+	stored, err := l.stored(ctx, stream)
+	if err != nil {
+		return nil, fmt.Errorf("%w: it cannot be read back: %w", eventstore.ErrOutcomeUnknown, err)
+	}
+	return stored, nil
 }
 
 // store appends records.
@@ -224,7 +235,8 @@ func (l *Log) store(ctx context.Context, records []ActivityRecord, outgoing even
 // What the unit emitted last is the cause of the records, unless drafts name
 // another. It returns the records as they will be stored. Hooks of [LogConfig.Before] run now,
 // those of [LogConfig.After] when the save has succeeded. The aggregate must
-// be saved to the log's store. Errors are those of [Log.Append] that need no store.
+// be saved to the log's store. Drafts that name their ids and are stored
+// already do not join: it returns what is stored. Errors are those of [Log.Append].
 func (l *Log) AppendWith(ctx context.Context, unit Unit, drafts ...Draft) ([]ActivityRecord, error) {
 	if unit == nil {
 		return nil, &event.InvalidError{Field: "unit", Reason: "must not be nil"}
@@ -239,6 +251,16 @@ func (l *Log) AppendWith(ctx context.Context, unit Unit, drafts ...Draft) ([]Act
 	outgoing, err := appending(records)
 	if err != nil {
 		return nil, err
+	}
+	if drafts[0].ID != uuid.Nil {
+		stored, err := l.stored(ctx, outgoing.Stream)
+		if err != nil {
+			return nil, err
+		}
+		if len(stored) > 0 {
+			receipt, err := replayed(drafts, records, stored)
+			return receipt.Records, err
+		}
 	}
 	err = unit.Join(outgoing, func(ctx context.Context, result eventstore.Result) {
 		l.tell(ctx, settled(records, eventstore.Result{RecordedAt: result.RecordedAt}))
@@ -262,6 +284,9 @@ func (l *Log) prepare(ctx context.Context, drafts []Draft) ([]ActivityRecord, er
 	origin.TenantID = cmp.Or(origin.TenantID, l.bound(ctx))
 	records := make([]ActivityRecord, len(drafts))
 	for i, draft := range drafts {
+		if (draft.ID == uuid.Nil) != (drafts[0].ID == uuid.Nil) {
+			return nil, inDraft(i, len(drafts), &event.InvalidError{Field: "id", Reason: "must be given in all drafts of one append, or in none"})
+		}
 		record, err := l.record(ctx, draft.from(origin, now))
 		if err != nil {
 			return nil, inDraft(i, len(drafts), err)
@@ -287,49 +312,6 @@ func (l *Log) record(ctx context.Context, draft Draft) (ActivityRecord, error) {
 		return ActivityRecord{}, err
 	}
 	return NewRecord(draft)
-}
-
-// unplaced refuses what only a store can say.
-func (d Draft) unplaced() error {
-	switch {
-	case d.Position != 0:
-		return &event.InvalidError{Field: "position", Reason: "is the store's to say"}
-	case !d.RecordedAt.IsZero():
-		return &event.InvalidError{Field: "recorded_at", Reason: "is the store's to say"}
-	case !d.Origin.IsZero():
-		return &event.InvalidError{Field: "origin", Reason: "belongs to records that are derived from an event"}
-	case len(d.Reduced) > 0:
-		return &event.InvalidError{Field: "reduced", Reason: "belongs to records that are derived from an event"}
-	default:
-		return nil
-	}
-}
-
-// from fills in what a draft leaves out and the context says.
-func (d Draft) from(origin event.Origin, now time.Time) Draft {
-	if d.ID == uuid.Nil {
-		d.ID = event.NewIDAt(now)
-	}
-	if d.OccurredAt.IsZero() {
-		d.OccurredAt = now
-	}
-	d.ActorID = cmp.Or(d.ActorID, origin.ActorID)
-	d.TenantID = cmp.Or(d.TenantID, origin.TenantID)
-	d.CausationID = cmp.Or(d.CausationID, origin.CausationID)
-	d.CorrelationID = cmp.Or(d.CorrelationID, origin.CorrelationID, d.ID)
-	if len(origin.Metadata) > 0 {
-		said := origin.Metadata
-		d.Request.ID = cmp.Or(d.Request.ID, metadataText(said, KeyRequest))
-		d.Request.Traceparent = cmp.Or(d.Request.Traceparent, metadataText(said, KeyTraceparent))
-		d.Request.SourceAddress = cmp.Or(d.Request.SourceAddress, metadataText(said, KeySourceAddress))
-		d.Request.UserAgent = cmp.Or(d.Request.UserAgent, metadataText(said, KeyUserAgent))
-		d.OnBehalfOf = cmp.Or(d.OnBehalfOf, event.ActorID(metadataText(said, KeyOnBehalfOf)))
-		d.Purpose = cmp.Or(d.Purpose, metadataText(said, KeyPurpose))
-		merged := maps.Clone(origin.Metadata)
-		maps.Copy(merged, d.Metadata)
-		d.Metadata = merged
-	}
-	return d
 }
 
 // appending returns what stores records.
@@ -371,67 +353,6 @@ func (l *Log) stored(ctx context.Context, stream eventstore.Stream) ([]ActivityR
 		records = append(records, record)
 	}
 	return records, nil
-}
-
-// replayed answers an append whose first id is stored already.
-func replayed(drafts []Draft, records, stored []ActivityRecord) (Receipt, error) {
-	if len(stored) != len(records) {
-		return Receipt{}, &ImmutableError{ID: records[0].ID()}
-	}
-	for i, record := range records {
-		if changes := repeats(drafts[i], record, stored[i]); len(changes) > 0 {
-			return Receipt{}, &ImmutableError{ID: record.ID(), Position: stored[i].Position(), Changes: changes}
-		}
-	}
-	last := stored[len(stored)-1]
-	return Receipt{Records: stored, Position: last.Position(), RecordedAt: last.RecordedAt(), Replayed: true}, nil
-}
-
-// sameAppend reports whether what is stored came of this very append, as far as
-// can be told: two that say the same at the same time are one.
-func sameAppend(records, stored []ActivityRecord) bool {
-	for i, record := range records {
-		record.d.Position, record.d.RecordedAt = stored[i].d.Position, stored[i].d.RecordedAt
-		if !record.Equal(stored[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// repeats returns in what a record differs from the stored one, leaving out
-// what every call has its own of: its place, its request and its chain, what
-// else its context said, and the time if the draft did not claim one.
-func repeats(draft Draft, record, stored ActivityRecord) []Change {
-	again := record.d
-	again.Position, again.RecordedAt = stored.d.Position, stored.d.RecordedAt
-	again.Request, again.CorrelationID, again.CausationID = stored.d.Request, stored.d.CorrelationID, stored.d.CausationID
-	if draft.OccurredAt.IsZero() {
-		again.OccurredAt = stored.d.OccurredAt
-	}
-	again.Metadata = maps.Clone(again.Metadata)
-	for key := range again.Metadata {
-		if _, said := draft.Metadata[key]; said {
-			continue
-		}
-		if value, ok := stored.d.Metadata[key]; ok {
-			again.Metadata[key] = value
-		}
-	}
-	return stored.Changes(Restore(again))
-}
-
-// settled returns records with what the store said of them.
-func settled(records []ActivityRecord, result eventstore.Result) []ActivityRecord {
-	out := make([]ActivityRecord, len(records))
-	for i, record := range records {
-		record.d.RecordedAt = event.Time(result.RecordedAt)
-		if len(records) == 1 {
-			record.d.Position = result.Position
-		}
-		out[i] = record
-	}
-	return out
 }
 
 func (l *Log) tell(ctx context.Context, records []ActivityRecord) {

@@ -179,3 +179,18 @@ func TestNoRecordIsLost(t *testing.T) {
 		}
 	})
 }
+
+func TestDrawnDepthIsBounded(t *testing.T) {
+	t.Parallel()
+	root := &audit.Node{Record: derive(t, created(1), audit.Config{})}
+	last := root
+	for i := range audit.MaxDrawnDepth + 2 {
+		child := &audit.Node{Record: derive(t, created(uint64(i+2)), audit.Config{})}
+		last.Children, last = []*audit.Node{child}, child
+	}
+	drawn := (&audit.Tree{Roots: []*audit.Node{root}}).String()
+	assert.Contains(t, drawn, "└── ")
+	assert.Contains(t, drawn, "… 65: ")
+	assert.Contains(t, drawn, "… 67: ")
+	assert.NotContains(t, drawn, "… 64: ")
+}

@@ -3,7 +3,6 @@ package audithttp
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -12,8 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/evident-go/evident/audit"
+	"github.com/evident-go/evident/auth"
 	"github.com/evident-go/evident/event"
-	"github.com/evident-go/evident/eventstore"
 )
 
 func (x *exchange) appendRecord() error {
@@ -113,21 +112,10 @@ func (x *exchange) store(at string, items []any) (audit.Receipt, error) {
 // append stores drafts, and says so if they were stored before.
 func (x *exchange) append(drafts []audit.Draft) (audit.Receipt, error) {
 	receipt, err := x.h.config.Log.Append(x.r.Context(), drafts...)
-	if errors.Is(err, eventstore.ErrConflict) { // the same key, at the same time: now it is there.
-		receipt, err = x.h.config.Log.Append(x.r.Context(), drafts...)
+	if receipt.Replayed {
+		x.w.Header().Set("Idempotency-Replayed", "true")
 	}
-	if err != nil || !receipt.Replayed {
-		return receipt, err
-	}
-	for i, record := range receipt.Records {
-		otherChain := drafts[i].CorrelationID != uuid.Nil && drafts[i].CorrelationID != record.CorrelationID()
-		otherCause := drafts[i].CausationID != uuid.Nil && drafts[i].CausationID != record.CausationID()
-		if otherChain || otherCause {
-			return audit.Receipt{}, &audit.ImmutableError{ID: record.ID(), Position: record.Position()}
-		}
-	}
-	x.w.Header().Set("Idempotency-Replayed", "true")
-	return receipt, nil
+	return receipt, err
 }
 
 // draftOf makes a draft of one item of a body. Actor and tenant are the
@@ -147,13 +135,27 @@ func (x *exchange) draftOf(at string, item any, faults *[]fault) audit.Draft {
 	draft.Outcome = audit.Outcome(f.text("outcome"))
 	draft.Reason, draft.Purpose, draft.Description = f.text("reason"), f.text("purpose"), f.text("description")
 	draft.CorrelationID, draft.CausationID = f.id("correlation_id"), f.id("causation_id")
-	draft.Metadata = f.metadata("metadata")
+	draft.Metadata = f.metadata("metadata", x.reserved)
 	draft.Entity = f.entity()
 	f.rest()
 	if len(*faults) == before {
 		f.validate(draft)
 	}
 	return draft
+}
+
+// reserved reports whether a key of the metadata is the server's to say: it
+// tells how the actor was verified or where the request came from, or the
+// application has put it into the request's context.
+func (x *exchange) reserved(key string) bool {
+	switch key {
+	case auth.KeyMethod, auth.KeyToken, auth.KeySession, audit.KeyOnBehalfOf,
+		audit.KeyRequest, audit.KeyTraceparent, audit.KeySourceAddress, audit.KeyUserAgent:
+		return true
+	default:
+		_, said := event.OriginFrom(x.r.Context()).Metadata[key]
+		return said
+	}
 }
 
 func (f fields) entity() audit.EntityRef {

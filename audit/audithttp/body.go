@@ -8,7 +8,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
+	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -21,12 +25,9 @@ func (x *exchange) body() (map[string]any, error) {
 	if err := x.checkMedia(); err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, x.h.config.MaxBodyBytes))
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return nil, refuse(codeTooLarge, "the body may have %d bytes", x.h.config.MaxBodyBytes)
-	}
+	data, err := x.readBody()
 	if err != nil {
-		return nil, refuse(codeInvalidBody, "the body could not be read to its end")
+		return nil, err
 	}
 	value, err := parseBody(data)
 	if err != nil {
@@ -37,6 +38,28 @@ func (x *exchange) body() (map[string]any, error) {
 		return nil, refuse(codeInvalidBody, "the body must be a JSON object")
 	}
 	return object, nil
+}
+
+// readBody reads as much as a body may have, in the time that a request has:
+// the context's deadline alone does not end a read.
+func (x *exchange) readBody() ([]byte, error) {
+	control := http.NewResponseController(x.w)
+	if end, limited := x.r.Context().Deadline(); limited {
+		// A connection without deadlines is one of a test, or of a middleware that has its own.
+		_ = control.SetReadDeadline(end)
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, x.h.config.MaxBodyBytes))
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case large:
+		return nil, refuse(codeTooLarge, "the body may have %d bytes", x.h.config.MaxBodyBytes)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &problem{code: codeTimeout, detail: "the body did not arrive in time", cause: err}
+	case err != nil:
+		return nil, refuse(codeInvalidBody, "the body could not be read to its end")
+	}
+	_ = control.SetReadDeadline(time.Time{})
+	return data, nil
 }
 
 func (x *exchange) checkMedia() error {
@@ -64,7 +87,7 @@ func parseBody(data []byte) (any, error) {
 	if _, err := p.decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, refuse(codeInvalidBody, "there is something behind the JSON object, at byte %d", p.decoder.InputOffset())
 	}
-	if p.replaced > written(data) {
+	if halfPair(data) {
 		return nil, refuse(codeInvalidBody, "the body has half of a surrogate pair, which is no character")
 	}
 	return value, nil
@@ -82,10 +105,7 @@ func bodyError(err error, offset int64) error {
 
 // parser reads JSON more strictly than encoding/json: no key twice, and not
 // deeper than any body is.
-type parser struct {
-	decoder  *json.Decoder
-	replaced int // characters U+FFFD that came out
-}
+type parser struct{ decoder *json.Decoder }
 
 func (p *parser) value(pointer string, depth int) (any, error) {
 	token, err := p.decoder.Token()
@@ -101,9 +121,6 @@ func (p *parser) value(pointer string, depth int) (any, error) {
 			return p.list(pointer, depth-1)
 		}
 		return p.object(pointer, depth-1)
-	case string:
-		p.replaced += strings.Count(token, string(utf8.RuneError))
-		return token, nil
 	default:
 		return token, nil
 	}
@@ -133,7 +150,6 @@ func (p *parser) object(pointer string, depth int) (any, error) {
 		if !ok {
 			return nil, refuse(codeInvalidBody, "a key is not text")
 		}
-		p.replaced += strings.Count(key, string(utf8.RuneError))
 		at := pointer + "/" + escapePointer(key)
 		if _, twice := fields[key]; twice {
 			return nil, faulty([]fault{{Pointer: at, Code: codeInvalidField, Detail: "the field is given twice"}})
@@ -146,10 +162,36 @@ func (p *parser) object(pointer string, depth int) (any, error) {
 	return fields, err
 }
 
-// written counts the characters U+FFFD that stand in JSON as such. More come
-// out of it if it has halves of surrogate pairs.
-func written(data []byte) int {
-	return bytes.Count(data, []byte(string(utf8.RuneError))) + bytes.Count(bytes.ToLower(data), []byte(`\ufffd`))
+// halfPair reports whether a text of valid JSON has an escape that is half of a
+// surrogate pair. encoding/json would put U+FFFD in its place.
+func halfPair(data []byte) bool {
+	for i := bytes.IndexByte(data, '\\'); i >= 0 && i < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		if i++; data[i] != 'u' {
+			continue
+		}
+		unit := codeUnit(data[i+1:])
+		i += 4
+		if !utf16.IsSurrogate(unit) {
+			continue
+		}
+		if rest := data[i+1:]; !bytes.HasPrefix(rest, []byte(`\u`)) || utf16.DecodeRune(unit, codeUnit(rest[2:])) == utf8.RuneError {
+			return true
+		}
+		i += 6
+	}
+	return false
+}
+
+// codeUnit is the value of four hexadecimal digits.
+func codeUnit(digits []byte) rune {
+	unit, err := strconv.ParseUint(string(digits[:4]), 16, 16)
+	if err != nil {
+		return utf8.RuneError // cannot be: it is valid JSON.
+	}
+	return rune(unit)
 }
 
 // escapePointer writes a key as RFC 6901 has it.

@@ -49,7 +49,7 @@ func (l listed[T]) export(x *exchange, w want) error {
 	if err != nil {
 		return err
 	}
-	return out.Flush()
+	return out.end()
 }
 
 func extension(format string) string {
@@ -109,12 +109,21 @@ func (l listed[T]) writeCSV(ctx context.Context, out *outlet, w want, end uint64
 type outlet struct {
 	*bufio.Writer
 
+	to  *patient
 	sum hash.Hash
 }
 
 func newOutlet(x *exchange) *outlet {
 	to := &patient{w: x.w, control: http.NewResponseController(x.w), patience: x.h.config.StallTimeout}
-	return &outlet{Writer: bufio.NewWriterSize(to, chunk), sum: sha256.New()}
+	to.rest()
+	return &outlet{Writer: bufio.NewWriterSize(to, chunk), to: to, sum: sha256.New()}
+}
+
+// end sends what is left. The server's own last bytes have their time, too.
+func (o *outlet) end() error {
+	err := o.Flush()
+	o.to.hurry()
+	return err
 }
 
 func (o *outlet) line(line []byte) error {
@@ -133,14 +142,23 @@ type patient struct {
 
 // Write implements [io.Writer].
 func (p *patient) Write(data []byte) (int, error) {
-	// A writer without deadlines is one of a test, or of a middleware that has its own.
-	_ = p.control.SetWriteDeadline(deadline(p.patience))
+	p.hurry()
 	n, err := p.w.Write(data)
 	if err == nil {
 		_ = p.control.Flush() // the same.
 	}
+	p.rest()
 	return n, err
 }
+
+// hurry sets the deadline of what is written next. A writer without deadlines is
+// one of a test, or of a middleware that has its own.
+func (p *patient) hurry() { _ = p.control.SetWriteDeadline(deadline(p.patience)) }
+
+// rest takes the deadline away, the server's too: between two chunks it is the
+// log that takes its time, and HTTP/2 ends a stream when a deadline passes,
+// whether anything is being written or not.
+func (p *patient) rest() { _ = p.control.SetWriteDeadline(time.Time{}) }
 
 // deadline is a time for the operating system, which knows no injected clock.
 func deadline(in time.Duration) time.Time {

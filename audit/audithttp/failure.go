@@ -22,7 +22,7 @@ func problemOf(err error) *problem {
 		return vetoed(veto)
 	}
 	switch {
-	case errors.Is(err, audit.ErrImmutable), errors.Is(err, eventstore.ErrConflict), errors.Is(err, eventstore.ErrDuplicateEvent):
+	case errors.Is(err, audit.ErrImmutable):
 		return refuse(codeIdempotencyConflict, "the key belongs to a request with another content")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &problem{code: codeTimeout, cause: err}
@@ -40,7 +40,7 @@ func problemOf(err error) *problem {
 }
 
 func unavailable(err error) bool {
-	return eventstore.IsRetryable(err) || errors.Is(err, eventstore.ErrReadOnly) || errors.Is(err, eventstore.ErrClosed) ||
+	return eventstore.IsRetryable(err) || errors.Is(err, eventstore.ErrConflict) || errors.Is(err, eventstore.ErrReadOnly) || errors.Is(err, eventstore.ErrClosed) ||
 		errors.Is(err, auth.ErrUnavailable) || errors.Is(err, auth.ErrNotRecorded)
 }
 

@@ -111,7 +111,9 @@ func (f fields) object(name string) (inner fields, given bool) {
 	return fields{at: f.at + "/" + name, values: object, faults: f.faults}, given && ok
 }
 
-func (f fields) metadata(name string) event.Metadata {
+// metadata is what a client may say besides: not what the server says in the
+// same place, such as the token that was used.
+func (f fields) metadata(name string, reserved func(key string) bool) event.Metadata {
 	inner, given := f.object(name)
 	if !given {
 		return nil
@@ -119,7 +121,10 @@ func (f fields) metadata(name string) event.Metadata {
 	m := make(event.Metadata, len(inner.values))
 	for _, key := range slices.Sorted(maps.Keys(inner.values)) {
 		value, ok := scalar(inner.values[key])
-		if !ok {
+		switch {
+		case reserved(key):
+			inner.faultf(key, codeFieldNotAllowed, "the server says it: it is of the principal, or of the request")
+		case !ok:
 			inner.faultf(key, codeInvalidField, "a value must be text, a number that fits 64 bits, true, false or null")
 		}
 		m[key] = value

@@ -47,12 +47,16 @@ func refuse(c code, format string, args ...any) *problem {
 	return &problem{code: c, detail: fmt.Sprintf(format, args...)}
 }
 
+// maxFaults bounds how many faults a problem lists: an answer must not be many
+// times as large as what it answers.
+const maxFaults = 100
+
 // faulty returns what is wrong as one problem, nil if nothing is.
 func faulty(faults []fault) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return &problem{code: faults[0].Code, detail: faults[0].Detail, faults: faults}
+	return &problem{code: faults[0].Code, detail: faults[0].Detail, faults: faults[:min(len(faults), maxFaults)]}
 }
 
 type problemJSON struct {

@@ -45,7 +45,9 @@ func (s *sink) Flush()                 { s.flushes++ }
 
 // SetWriteDeadline is found by http.ResponseController.
 func (s *sink) SetWriteDeadline(at time.Time) error {
-	s.deadlines = append(s.deadlines, at)
+	if !at.IsZero() {
+		s.deadlines = append(s.deadlines, at)
+	}
 	return nil
 }
 
@@ -54,4 +56,28 @@ func (s *sink) Write(data []byte) (int, error) {
 	s.total += len(data)
 	s.largest = max(s.largest, len(data))
 	return len(data), nil
+}
+
+// sluggish is a finder that takes its time between two records of an export.
+type sluggish struct {
+	audit.Finder
+
+	pause time.Duration
+}
+
+func (s sluggish) Find(ctx context.Context, query audit.Query) iter.Seq2[audit.ActivityRecord, error] {
+	return func(yield func(audit.ActivityRecord, error) bool) {
+		for record, err := range s.Finder.Find(ctx, query) {
+			if query.Limit == 0 && ctx.Err() == nil {
+				select {
+				case <-time.After(s.pause):
+				case <-ctx.Done():
+					err = ctx.Err()
+				}
+			}
+			if !yield(record, err) {
+				return
+			}
+		}
+	}
 }

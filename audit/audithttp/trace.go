@@ -20,17 +20,20 @@ func (x *exchange) getTrace() error {
 		return p.err()
 	}
 	tree, err := audit.Trace(x.r.Context(), x.records(), correlation)
-	if fieldOf(err) == "trace" {
-		return refuse(codeTraceTooLarge, "it has more than %d records; export them by correlation_id", audit.MaxTraceRecords)
-	}
-	if err != nil {
+	tooLarge := fieldOf(err) == "trace"
+	if err != nil && !tooLarge {
 		return err
 	}
-	details := event.Metadata{"correlation_id": correlation.String(), "count": tree.Records, "format": x.format}
+	details := event.Metadata{"correlation_id": correlation.String(), "format": x.format}
+	if !tooLarge {
+		details["count"] = tree.Records
+	}
 	if err := x.recordReading(x.route.action, details); err != nil {
 		return err
 	}
 	switch {
+	case tooLarge:
+		return refuse(codeTraceTooLarge, "it has more than %d records; export them by correlation_id", audit.MaxTraceRecords)
 	case tree.Records == 0:
 		return refuse(codeNotFound, "there is no record of the correlation %s", correlation)
 	case x.format == typeText:

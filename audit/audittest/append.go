@@ -64,6 +64,7 @@ func appendPromises() []promisetest.Promise[AppendHarness] {
 			{Name: "the same draft again", Check: appendedAgain},
 			{Name: "another draft under its id is refused", Check: anotherUnderItsID},
 			{Name: "several drafts again", Check: severalAgain},
+			{Name: "joining a save again", Check: joinedAgain},
 			{Name: "racing appends of one id store one", Check: racingAppends},
 		}},
 		{Words: "7 Hooks", Clauses: []promisetest.Clause[AppendHarness]{

@@ -166,6 +166,11 @@ func severalOrNone(t promisetest.T, h AppendHarness) {
 
 	drafts := []audit.Draft{exported(), whole(), exported()}
 	drafts[0].TenantID, drafts[2].TenantID, drafts[2].Action = "acme", "acme", "document.printed"
+	_, err = log.Append(t.Context(), drafts...)
+	require.ErrorIs(t, err, audit.ErrInvalid, "one names its id, and others do not")
+	require.ErrorContains(t, err, "drafts[1]: invalid id")
+	h.requireNothing(t)
+	drafts[1].ID = uuid.Nil
 	receipt, err := log.Append(t.Context(), drafts...)
 	require.NoError(t, err)
 	found := h.found(t, audit.Query{})
@@ -368,11 +373,14 @@ func appendedAgain(t promisetest.T, h AppendHarness) {
 		first, err := log.Append(event.WithMetadata(t.Context(), event.Metadata{audit.KeyRequest: "req_1"}), draft)
 		require.NoError(t, err)
 		assert.False(t, first.Replayed)
-		again, err := log.Append(event.WithMetadata(t.Context(), event.Metadata{audit.KeyRequest: "req_2"}), draft)
+		again, err := log.Append(event.WithMetadata(t.Context(), event.Metadata{audit.KeyRequest: "req_2", "region": "eu"}), draft)
 		require.NoError(t, err, "another request says the same")
 		assert.True(t, again.Replayed)
 		assert.Equal(t, first.Position, again.Position)
 		assert.Empty(t, first.Records[0].Changes(again.Records[0]))
+		again, err = log.Append(t.Context(), draft)
+		require.NoError(t, err, "so does one without an id")
+		assert.True(t, again.Replayed)
 	}
 	assert.Len(t, h.found(t, audit.Query{}), 2)
 }
@@ -389,6 +397,9 @@ func anotherUnderItsID(t promisetest.T, h AppendHarness) {
 		"reason":      func(d *audit.Draft) { d.Reason = "" },
 		"occurred_at": func(d *audit.Draft) { d.OccurredAt = start },
 		"metadata":    func(d *audit.Draft) { d.Metadata = event.Metadata{"int": int64(2)} },
+
+		"correlation_id": func(d *audit.Draft) { d.CorrelationID = id(503) },
+		"causation_id":   func(d *audit.Draft) { d.CausationID = id(503) },
 	} {
 		other := whole()
 		other.ID = draft.ID
@@ -403,6 +414,24 @@ func anotherUnderItsID(t promisetest.T, h AppendHarness) {
 	found := h.found(t, audit.Query{})
 	require.Len(t, found, 1)
 	assert.Equal(t, "invoice.line.exported", found[0].Action())
+}
+
+func joinedAgain(t promisetest.T, h AppendHarness) {
+	ctx := event.WithActor(t.Context(), "user:alice")
+	log, tasks, draft := h.log(t, audit.LogConfig{}), newTasks(h.Store), whole()
+	draft.TenantID = ""
+	first, err := log.Append(ctx, draft)
+	require.NoError(t, err)
+	task := tasks.New(event.NewID())
+	again, err := log.AppendWith(ctx, task, draft)
+	require.NoError(t, err)
+	assert.Equal(t, first.Records[0].Position(), again[0].Position(), "it is told what is stored")
+	require.NoError(t, task.Create(ctx, "Plan"))
+	require.NoError(t, tasks.Save(ctx, task), "the save does not meet it")
+	draft.Reason = "another"
+	_, err = log.AppendWith(ctx, task, draft)
+	require.ErrorIs(t, err, audit.ErrImmutable, "a save with nothing else would be answered as if it stored it")
+	assert.Len(t, h.found(t, audit.Query{}), 2)
 }
 
 func severalAgain(t promisetest.T, h AppendHarness) {
@@ -420,7 +449,7 @@ func severalAgain(t promisetest.T, h AppendHarness) {
 	_, err = log.Append(t.Context(), drafts[:2]...)
 	require.ErrorIs(t, err, audit.ErrImmutable, "fewer")
 	_, err = log.Append(t.Context(), drafts[1])
-	require.Error(t, err, "an id that stands elsewhere")
+	require.ErrorIs(t, err, audit.ErrImmutable, "an id that stands elsewhere")
 	assert.Len(t, h.found(t, audit.Query{}), 3)
 }
 

@@ -85,6 +85,18 @@ func checkBlocks(root fs.FS, name string, p *page) []Problem {
 			problems = append(problems, Problem{Page: name, Line: b.Line, Text: text})
 		}
 	}
+	return append(problems, checkOrigins(name, p)...)
+}
+
+// checkOrigins finds what is said to come from a file and has no block below it.
+func checkOrigins(name string, p *page) []Problem {
+	var problems []Problem
+	for line, text := range p.prose {
+		_, nothing := p.prose[line+1]
+		if origin.MatchString(text) && (nothing || line == len(p.lines)) {
+			problems = append(problems, Problem{Page: name, Line: line, Text: "there is no code block below this line"})
+		}
+	}
 	return problems
 }
 

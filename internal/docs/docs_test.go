@@ -87,7 +87,9 @@ func TestCheckBlocks(t *testing.T) {
 	for name, c := range map[string]struct{ page, want string }{
 		"true":                   {fenced("<!-- from: main.go#loop -->", "go", loop), ""},
 		"no source":              {fenced("", "go", loop), "docs/page.md:4: a go block must say where it comes from"},
-		"a comment too far away": {fenced("<!-- from: main.go#loop -->\n", "go", loop), "must say where it comes from"},
+		"a comment too far away": {fenced("<!-- from: output.txt -->\n", "text", "3 events"), "docs/page.md:3: there is no code block below this line"},
+		"no block":               {"# Page\n\n<!-- from: main.go#loop -->\n\nText.\n", "docs/page.md:3: there is no code block below this line"},
+		"no block at the end":    {"# Page\n\n<!-- from: main.go#loop -->", "docs/page.md:3: there is no code block below this line"},
 		"other languages":        {fenced("", "console", "$ make test"), ""},
 		"stale":                  {fenced("<!-- from: main.go#loop -->", "go", "for {\n}"), "differs from main.go#loop; run `make docs`"},
 		"names the difference":   {fenced("<!-- from: main.go#loop -->", "go", loop+"\n// more"), "line 6 of the block: \"// more\"\n  line 6 of the source: (nothing)"},
