@@ -104,7 +104,7 @@ func ExampleRepository() {
 	}
 	id := event.NewID()
 	alice := as("alice", "acme")
-	fmt.Println("alice creates:", repo.Update(alice, id, func(t *TaskRoot) error { return t.Create(alice, "Plan", event.User("alice")) }))
+	fmt.Println("alice creates:", repo.Create(alice, id, func(t *TaskRoot) error { return t.Create(alice, "Plan", event.User("alice")) }))
 	_, err = repo.Load(as("bob", "acme"), id)
 	fmt.Println("bob is denied:", errors.Is(err, auth.ErrDenied))
 	_, err = repo.Load(as("eve", "evil"), id)

@@ -19,10 +19,16 @@ type RepositoryConfig[A any] struct {
 	Repository *aggregate.Repository[A]
 	// Type is the aggregates' type, for records. Required.
 	Type string
-	// Owner returns who owns an aggregate that has events. "" is nobody. Required.
+	// Owner returns who owns an aggregate that has events. "" is nobody.
+	// Required, unless May is given.
 	Owner func(a *A) event.ActorID
 	// Admin reports who may do everything. Default: whoever has [RoleAdmin].
 	Admin func(p Principal) bool
+	// May reports who may load, change and make an aggregate, for other rules
+	// than owner or administrator, for example owner or assignee. Whatever it
+	// says, the aggregate is of p's tenant. [AnyoneOfTenant] is one.
+	// Default: the owner, and whoever Admin lets.
+	May func(p Principal, a *A) bool
 	// Create is the permission to make new ones. "": whoever is authenticated
 	// may, for himself.
 	Create Permission
@@ -36,7 +42,7 @@ func (c RepositoryConfig[A]) Validate() error {
 		field   string
 		missing bool
 	}{
-		{"repository", c.Repository == nil}, {"owner", c.Owner == nil}, {"recorder", c.Recorder == nil},
+		{"repository", c.Repository == nil}, {"owner", c.Owner == nil && c.May == nil}, {"recorder", c.Recorder == nil},
 	} {
 		if f.missing {
 			return &event.InvalidError{Field: f.field, Reason: "must be given"}
@@ -48,24 +54,38 @@ func (c RepositoryConfig[A]) Validate() error {
 	return event.ValidateName("type", c.Type)
 }
 
+// AnyoneOfTenant is a rule for [RepositoryConfig.May]: who is of the
+// aggregate's tenant may.
+func AnyoneOfTenant[A any](Principal, *A) bool { return true }
+
 // Repository is a repository for whoever acts in the context:
 //
 //  1. Nobody gets nothing: without a principal every call is refused with an
 //     error that matches [ErrUnauthenticated].
-//  2. Owner or administrator. Others are refused with a [*DeniedError]. Of
-//     somebody who acts for another, that other's rights count
-//     ([Principal.Subject]).
+//  2. Owner or administrator, or whoever [RepositoryConfig.May] says. Others are
+//     refused with a [*DeniedError]. Of somebody who acts for another, that
+//     other's rights count ([Principal.Subject]).
 //  3. Tenants. The context must name the principal's tenant and no other.
 //     Another tenant's aggregate is [aggregate.ErrNotFound], as if it did not
 //     exist; so is every aggregate of a store that is bound to a tenant for a
 //     principal that belongs to none.
-//  4. Whoever makes an aggregate owns it, unless an administrator makes it.
+//  4. Whoever makes an aggregate owns it, unless an administrator makes it. Only
+//     Create and Save make one: an id that is not known is never taken for a new one.
 //  5. Every refusal is recorded, and so is every id that was not found. If it
 //     cannot be, the error is a [*RecordError]; the caller gets nothing either way.
 //
 // It is safe for concurrent use.
 type Repository[A any] struct {
 	config RepositoryConfig[A]
+	reason string // of a denial
+}
+
+func (c RepositoryConfig[A]) ownerOrAdmin(p Principal, a *A) bool {
+	if c.Admin(p) {
+		return true
+	}
+	owner := c.Owner(a)
+	return owner != "" && owner != event.Anonymous && owner == p.Subject()
 }
 
 // NewRepository returns a guarded repository. The error names the field.
@@ -76,7 +96,11 @@ func NewRepository[A any](config RepositoryConfig[A]) (*Repository[A], error) {
 	if config.Admin == nil {
 		config.Admin = func(p Principal) bool { return p.Has(RoleAdmin) }
 	}
-	return &Repository[A]{config: config}, nil
+	if config.May == nil {
+		config.May = config.ownerOrAdmin
+		return &Repository[A]{config: config, reason: "is neither owner nor administrator"}, nil
+	}
+	return &Repository[A]{config: config, reason: "is none of those who may"}, nil
 }
 
 // New returns an aggregate without events. Whether it may be made is decided
@@ -99,22 +123,12 @@ func (r *Repository[A]) Load(ctx context.Context, id uuid.UUID) (*A, error) {
 	return a, nil
 }
 
-// Update is [aggregate.Repository.Update] for owner and administrators. decide
-// is called only if the aggregate may be changed, or made.
-func (r *Repository[A]) Update(ctx context.Context, id uuid.UUID, decide func(*A) error) error {
-	p, err := r.enter(ctx, id)
-	if err != nil {
-		return err
-	}
-	if decide == nil {
-		return &event.InvalidError{Field: "decide", Reason: "must not be nil"}
-	}
-	err = r.config.Repository.Update(ctx, id, func(a *A) error {
-		if rootOf(a).SavedVersion() > 0 {
-			if err := r.access(ctx, p, id, a); err != nil {
-				return err
-			}
-			return decide(a)
+// Create makes an aggregate: decide is called with one that has no events, if
+// whoever acts may make it. One that exists is an [eventstore.ErrConflict].
+func (r *Repository[A]) Create(ctx context.Context, id uuid.UUID, decide func(*A) error) error {
+	return r.update(ctx, id, decide, func(p Principal, a *A) error {
+		if found := rootOf(a).SavedVersion(); found > 0 {
+			return &eventstore.ConflictError{Stream: r.stream(p, id), Expected: eventstore.NoStream(), Actual: found}
 		}
 		if err := r.mayCreate(ctx, p, id); err != nil {
 			return err
@@ -124,6 +138,32 @@ func (r *Repository[A]) Update(ctx context.Context, id uuid.UUID, decide func(*A
 		}
 		return r.made(ctx, p, id, a)
 	})
+}
+
+// Update is [aggregate.Repository.Update] for those who may. decide is called
+// only with an aggregate that has events; for any other id the error is
+// [aggregate.ErrNotFound], and recorded.
+func (r *Repository[A]) Update(ctx context.Context, id uuid.UUID, decide func(*A) error) error {
+	return r.update(ctx, id, decide, func(p Principal, a *A) error {
+		if rootOf(a).SavedVersion() == 0 {
+			return r.missing(ctx, p, id, aggregate.ErrNotFound)
+		}
+		if err := r.access(ctx, p, id, a); err != nil {
+			return err
+		}
+		return decide(a)
+	})
+}
+
+func (r *Repository[A]) update(ctx context.Context, id uuid.UUID, decide func(*A) error, guarded func(Principal, *A) error) error {
+	p, err := r.enter(ctx, id)
+	if err != nil {
+		return err
+	}
+	if decide == nil {
+		return &event.InvalidError{Field: "decide", Reason: "must not be nil"}
+	}
+	err = r.config.Repository.Update(ctx, id, func(a *A) error { return guarded(p, a) })
 	return r.hidden(ctx, p, id, err)
 }
 
@@ -174,13 +214,10 @@ func (r *Repository[A]) enter(ctx context.Context, id uuid.UUID) (Principal, err
 }
 
 func (r *Repository[A]) access(ctx context.Context, p Principal, id uuid.UUID, a *A) error {
-	if r.config.Admin(p) {
+	if r.config.May(p, a) {
 		return nil
 	}
-	if owner := r.config.Owner(a); owner != "" && owner != event.Anonymous && owner == p.Subject() {
-		return nil
-	}
-	return r.refuse(ctx, p.deniedFor(r.entity(id), "is neither owner nor administrator"))
+	return r.refuse(ctx, p.deniedFor(r.entity(id), r.reason))
 }
 
 func (r *Repository[A]) mayCreate(ctx context.Context, p Principal, id uuid.UUID) error {
@@ -218,8 +255,12 @@ func (r *Repository[A]) missing(ctx context.Context, p Principal, id uuid.UUID, 
 	if !errors.Is(err, aggregate.ErrNotFound) && !errors.Is(err, eventstore.ErrTenant) {
 		return err
 	}
-	answer := &aggregate.NotFoundError{Stream: eventstore.Stream{TenantID: p.TenantID, AggregateType: r.config.Type, AggregateID: id}}
+	answer := &aggregate.NotFoundError{Stream: r.stream(p, id)}
 	return r.config.Recorder.refuse(ctx, p.deniedFor(r.entity(id), "not found for this tenant"), answer)
+}
+
+func (r *Repository[A]) stream(p Principal, id uuid.UUID) eventstore.Stream {
+	return eventstore.Stream{TenantID: p.TenantID, AggregateType: r.config.Type, AggregateID: id}
 }
 
 func (r *Repository[A]) entity(id uuid.UUID) audit.EntityRef {

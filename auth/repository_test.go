@@ -49,12 +49,10 @@ func guardedTask(t *testing.T) guarded {
 func (g guarded) rename(t *testing.T, p auth.Principal, title string, create bool) error {
 	t.Helper()
 	ctx := auth.With(t.Context(), p)
-	return g.Update(ctx, g.id, func(a *TaskRoot) error {
-		if create {
-			return a.Create(ctx, title, p.Subject())
-		}
-		return a.Rename(ctx, title)
-	})
+	if create {
+		return g.Create(ctx, g.id, func(a *TaskRoot) error { return a.Create(ctx, title, p.Subject()) })
+	}
+	return g.Update(ctx, g.id, func(a *TaskRoot) error { return a.Rename(ctx, title) })
 }
 
 func (g guarded) recorded(t *testing.T, p auth.Principal, reason string) {
@@ -182,15 +180,60 @@ func TestMaking(t *testing.T) {
 	require.ErrorIs(t, g.rename(t, bob, "x", true), auth.ErrDenied)
 	ctx := auth.With(t.Context(), alice)
 	other := event.NewID()
-	require.ErrorIs(t, g.Update(ctx, other, func(a *TaskRoot) error { return a.Create(ctx, "x", event.User("bob")) }), auth.ErrDenied,
+	require.ErrorIs(t, g.Create(ctx, other, func(a *TaskRoot) error { return a.Create(ctx, "x", event.User("bob")) }), auth.ErrDenied,
 		"nobody makes what somebody else then owns")
 	assert.Len(t, g.log.all(), 2)
 	require.NoError(t, g.rename(t, alice, "Plan", true))
-	require.NoError(t, g.Update(ctx, other, func(*TaskRoot) error { return nil }), "nothing made, nothing refused")
-	require.ErrorIs(t, g.Update(ctx, other, func(*TaskRoot) error { return errDown }), errDown)
+	require.NoError(t, g.Create(ctx, other, func(*TaskRoot) error { return nil }), "nothing made, nothing refused")
+	require.ErrorIs(t, g.Create(ctx, other, func(*TaskRoot) error { return errDown }), errDown)
 
 	ctx = auth.With(t.Context(), admin)
-	require.NoError(t, g.Update(ctx, other, func(a *TaskRoot) error { return a.Create(ctx, "x", event.User("bob")) }))
+	require.NoError(t, g.Create(ctx, other, func(a *TaskRoot) error { return a.Create(ctx, "x", event.User("bob")) }))
+}
+
+func TestMakingWhatIsThere(t *testing.T) {
+	t.Parallel()
+	g := guardedTask(t)
+	err := g.rename(t, alice, "again", true)
+	require.ErrorIs(t, err, eventstore.ErrConflict)
+	require.ErrorIs(t, g.rename(t, bob, "again", true), eventstore.ErrConflict)
+	assert.Empty(t, g.log.all())
+}
+
+// An id that nobody knows is never taken for a new aggregate.
+func TestUpdatingWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	g := guard(t, openStore(t), nil)
+	for _, p := range []auth.Principal{alice, admin} {
+		ctx := auth.With(t.Context(), p)
+		require.ErrorIs(t, g.Update(ctx, g.id, func(*TaskRoot) error { panic("must not be called") }), aggregate.ErrNotFound)
+	}
+	require.Len(t, g.log.all(), 2)
+	assert.Equal(t, "not found for this tenant", g.log.all()[0].Reason())
+}
+
+func TestARuleOfOnesOwn(t *testing.T) {
+	t.Parallel()
+	g := guard(t, openStore(t), func(c *auth.RepositoryConfig[TaskRoot]) {
+		c.Owner = nil
+		c.May = func(p auth.Principal, a *TaskRoot) bool {
+			return p.ActorID == event.User("bob") || a.State().Title == "Open"
+		}
+	})
+	require.ErrorIs(t, g.rename(t, alice, "Plan", true), auth.ErrDenied)
+	g.recorded(t, alice, "is none of those who may")
+	require.NoError(t, g.rename(t, bob, "Plan", true))
+	_, err := g.Load(auth.With(t.Context(), admin), g.id)
+	require.ErrorIs(t, err, auth.ErrDenied, "the rule is all there is")
+	require.NoError(t, g.rename(t, bob, "Open", false))
+	_, err = g.Load(auth.With(t.Context(), alice), g.id)
+	require.NoError(t, err)
+	_, err = g.Load(auth.With(t.Context(), eve), g.id)
+	require.ErrorIs(t, err, aggregate.ErrNotFound, "of another tenant, whatever the rule says")
+
+	g = guard(t, openStore(t), func(c *auth.RepositoryConfig[TaskRoot]) { c.May = auth.AnyoneOfTenant[TaskRoot] })
+	require.NoError(t, g.rename(t, alice, "Plan", true))
+	require.NoError(t, g.rename(t, bob, "Plans", false))
 }
 
 func TestMakingWithSave(t *testing.T) {

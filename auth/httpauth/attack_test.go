@@ -266,7 +266,7 @@ func TestAttackTokenOfAnotherTenant(t *testing.T) {
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /{id}", func(w http.ResponseWriter, r *http.Request) {
-		err := repo.Update(r.Context(), uuid.MustParse(r.PathValue("id")), func(n *note) error { return n.Emit(r.Context(), created{}) })
+		err := repo.Create(r.Context(), uuid.MustParse(r.PathValue("id")), func(n *note) error { return n.Emit(r.Context(), created{}) })
 		if err != nil {
 			httpauth.WriteProblem(w, r, err)
 		}

@@ -236,7 +236,7 @@ func Example_authRepository() {
 	inShop(func(ctx context.Context, s *shop) error {
 		id := event.NewID()
 		owner := auth.With(ctx, jane)
-		if err := s.guarded.Update(owner, id, func(o *Order) error { return o.Create(owner, "user:jane", 9999) }); err != nil {
+		if err := s.guarded.Create(owner, id, func(o *Order) error { return o.Create(owner, "user:jane", 9999) }); err != nil {
 			return err
 		}
 		//docs:begin auth-repository-use
@@ -309,7 +309,7 @@ func placeOrder(repo *auth.Repository[Order]) http.HandlerFunc {
 		}
 		p, _ := auth.From(ctx) // the middleware has verified it
 		id := event.NewID()
-		err := repo.Update(ctx, id, func(o *Order) error { return o.Create(ctx, p.Subject(), order.Cents) })
+		err := repo.Create(ctx, id, func(o *Order) error { return o.Create(ctx, p.Subject(), order.Cents) })
 		if err != nil {
 			httpauth.WriteProblem(w, r, err) // 401, 403, 404, 503 or 500
 			return

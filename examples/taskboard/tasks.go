@@ -33,11 +33,11 @@ type Tasks struct {
 // newTasks puts the same repository behind three doors. Behind each of them
 // tasks of other tenants do not exist, and who is turned away is recorded.
 func newTasks(store eventstore.Store, recorder *auth.Recorder, people *People, log *audit.Log) (t *Tasks, err error) {
-	repository := aggregate.NewRepository[Task](store, tasks)
-	guard := auth.RepositoryConfig[Task]{Repository: repository, Type: taskType, Recorder: recorder}
+	guard := auth.RepositoryConfig[Task]{
+		Repository: aggregate.NewRepository[Task](store, tasks), Type: taskType, Recorder: recorder,
+		Owner: func(t *Task) event.ActorID { return t.State().Owner },
+	}
 	t = &Tasks{people: people, log: log}
-
-	guard.Owner = func(t *Task) event.ActorID { return t.State().Owner }
 	if t.owned, err = auth.NewRepository(guard); err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func newTasks(store eventstore.Store, recorder *auth.Recorder, people *People, l
 	if t.assigned, err = auth.NewRepository(guard); err != nil {
 		return nil, err
 	}
-	guard.Admin = func(auth.Principal) bool { return true }
+	guard.May = auth.AnyoneOfTenant[Task]
 	t.visible, err = auth.NewRepository(guard)
 	return t, err
 }
@@ -65,7 +65,7 @@ func (t *Tasks) Create(ctx context.Context, title string) (uuid.UUID, error) {
 		return uuid.Nil, err
 	}
 	owner, id := event.ActorFrom(ctx), event.NewID()
-	err := t.owned.Update(ctx, id, func(task *Task) error {
+	err := t.owned.Create(ctx, id, func(task *Task) error {
 		if err := task.Create(ctx, owner, title); err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (t *Tasks) Get(ctx context.Context, id uuid.UUID) (State, error) {
 // Rename is for the owner. What happened to the task becomes a record of the
 // log by itself, as all events do: there is nothing to log here.
 func (t *Tasks) Rename(ctx context.Context, id uuid.UUID, title string) error {
-	return change(ctx, t.owned, id, func(task *Task) error { return task.Rename(ctx, title) })
+	return t.owned.Update(ctx, id, func(task *Task) error { return task.Rename(ctx, title) })
 }
 
 // Assign is for the owner: it says who of the tenant is to do the task.
@@ -109,24 +109,15 @@ func (t *Tasks) Assign(ctx context.Context, id uuid.UUID, name string) error {
 	if err != nil {
 		return err
 	}
-	return change(ctx, t.owned, id, func(task *Task) error { return task.Assign(ctx, to) })
+	return t.owned.Update(ctx, id, func(task *Task) error { return task.Assign(ctx, to) })
 }
 
 // Complete is for whoever is to do the task.
 func (t *Tasks) Complete(ctx context.Context, id uuid.UUID) error {
-	return change(ctx, t.assigned, id, func(task *Task) error { return task.Complete(ctx) })
+	return t.assigned.Update(ctx, id, func(task *Task) error { return task.Complete(ctx) })
 }
 
 // Delete is for the owner.
 func (t *Tasks) Delete(ctx context.Context, id uuid.UUID) error {
-	return change(ctx, t.owned, id, func(task *Task) error { return task.Delete(ctx) })
-}
-
-// change changes a task that is there. Update alone would take an id that it
-// does not know for a new task; Load refuses it, and the refusal is recorded.
-func change(ctx context.Context, door *auth.Repository[Task], id uuid.UUID, decide func(*Task) error) error {
-	if _, err := door.Load(ctx, id); err != nil {
-		return err
-	}
-	return door.Update(ctx, id, decide)
+	return t.owned.Update(ctx, id, func(task *Task) error { return task.Delete(ctx) })
 }

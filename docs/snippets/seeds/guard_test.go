@@ -29,7 +29,7 @@ func Example_ownerOrAdmin() {
 			return err
 		}
 		ann := auth.With(ctx, auth.Principal{ActorID: event.User("ann")})
-		err = repo.Update(ann, orderID, func(o *Order) error { return o.Create(ann, "user:ann", 9900) })
+		err = repo.Create(ann, orderID, func(o *Order) error { return o.Create(ann, "user:ann", 9900) })
 		if err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func Example_tenantAndOwner() {
 			return err
 		}
 		ann := auth.With(ctx, auth.Principal{ActorID: event.User("ann"), TenantID: "acme"})
-		err = repo.Update(ann, orderID, func(o *Order) error { return o.Create(ann, "user:ann", 9900) })
+		err = repo.Create(ann, orderID, func(o *Order) error { return o.Create(ann, "user:ann", 9900) })
 		if err != nil {
 			return err
 		}
