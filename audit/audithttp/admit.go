@@ -1,11 +1,13 @@
 package audithttp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/evident-go/evident/audit"
 	"github.com/evident-go/evident/auth"
+	"github.com/evident-go/evident/event"
 )
 
 // admit finds out who asks and whether they may. Afterwards the request's
@@ -39,18 +41,28 @@ func (x *exchange) admit() error {
 
 func (x *exchange) authenticate() (auth.Principal, error) {
 	who, err := x.h.config.Authenticate(x.r)
-	switch {
-	case errors.Is(err, auth.ErrDenied):
-		return auth.Principal{}, &problem{code: codeInsufficientScope, cause: err}
-	case err != nil && unavailable(err):
-		return auth.Principal{}, &problem{code: codeLogUnavailable, cause: err}
-	case err != nil:
-		return auth.Principal{}, &problem{code: codeUnauthenticated, cause: err}
+	if err != nil {
+		return auth.Principal{}, &problem{code: codeOfStranger(err), cause: err}
 	}
 	if err := who.Validate(); err != nil {
 		return auth.Principal{}, &problem{code: codeUnauthenticated, cause: fmt.Errorf("principal of the authenticator: %w", err)}
 	}
 	return who, nil
+}
+
+// codeOfStranger says what an error of the authenticator means. A refusal that
+// could not be recorded is none, whatever it wraps.
+func codeOfStranger(err error) code {
+	switch {
+	case errors.Is(err, auth.ErrNotRecorded):
+		return codeLogUnavailable
+	case errors.Is(err, auth.ErrDenied):
+		return codeInsufficientScope
+	case errors.Is(err, auth.ErrUnavailable), unavailable(err):
+		return codeUnavailable
+	default:
+		return codeUnauthenticated
+	}
 }
 
 func (x *exchange) limitRate() error {
@@ -63,17 +75,29 @@ func (x *exchange) limitRate() error {
 	return nil
 }
 
-// require refuses a principal without a permission, and records the denial.
+// require refuses a principal without a permission. The recorder records the
+// denial; if it cannot, nobody is told of one.
 func (x *exchange) require(scope auth.Permission) error {
-	if x.who.Can(scope) {
+	err := auth.Check(x.recorded(), x.who, scope)
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, auth.ErrNotRecorded):
+		return &problem{code: codeLogUnavailable, cause: err}
+	default:
+		return refuse(codeInsufficientScope, "this needs the permission %s", scope)
 	}
-	denial := x.draft(x.route.action)
-	denial.Outcome, denial.Reason = audit.Denied, fmt.Sprintf("needs the permission %s", scope)
-	if _, err := x.h.config.Log.Append(x.r.Context(), denial); err != nil {
-		x.report(x.r.Context(), fmt.Errorf("record a denial: %w", err))
-	}
-	return refuse(codeInsufficientScope, "this needs the permission %s", scope)
+}
+
+// recorded is the request's context with the recorder of its denials, and with
+// what that reads of the request, whether a middleware has said it or not.
+func (x *exchange) recorded() context.Context {
+	said := x.request()
+	ctx := event.WithMetadata(x.r.Context(), event.Metadata{
+		audit.KeyRequest: said.ID, audit.KeyTraceparent: said.Traceparent,
+		audit.KeySourceAddress: said.SourceAddress, audit.KeyUserAgent: said.UserAgent,
+	})
+	return auth.WithRecorder(ctx, x.h.config.Recorder)
 }
 
 // negotiate chooses the format of the answer.

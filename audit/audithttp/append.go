@@ -128,7 +128,7 @@ func (x *exchange) draftOf(at string, item any, faults *[]fault) audit.Draft {
 	}
 	before := len(*faults)
 	f := fields{at: at, values: values, faults: faults}
-	draft := x.draft(f.required("action"))
+	draft := x.draft(f.action())
 	draft.OccurredAt = f.time("occurred_at")
 	draft.OnBehalfOf = cmp.Or(event.ActorID(f.text("on_behalf_of")), draft.OnBehalfOf)
 	draft.OwnerID = f.text("owner_id")
@@ -142,6 +142,16 @@ func (x *exchange) draftOf(at string, item any, faults *[]fault) audit.Draft {
 		f.validate(draft)
 	}
 	return draft
+}
+
+// action is what was done. What only the server records is not the client's to
+// say: it could forge evidence of refusals and of reading.
+func (f fields) action() string {
+	action := f.required("action")
+	if strings.HasPrefix(action, "auth.") || strings.HasPrefix(action, "audit.") {
+		f.faultf("action", codeFieldNotAllowed, `actions that begin with "auth." or "audit." are recorded by the server itself`)
+	}
+	return action
 }
 
 // reserved reports whether a key of the metadata is the server's to say: it

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/evident-go/evident/audit"
+	"github.com/evident-go/evident/auth"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
 )
@@ -249,9 +250,9 @@ func TestActingForSomebodyElseNeedsAScopeAndIsRecorded(t *testing.T) {
 		assert.Equal(t, actor, written[i].ActorID())
 		assert.Equal(t, event.ActorID("user:dave"), written[i].OnBehalfOf())
 	}
-	denied := s.records("audit.records.append")
+	denied := s.records(auth.ActionDenied)
 	require.Len(t, denied, 2)
-	assert.Equal(t, "needs the permission audit:write.delegate", denied[0].Reason())
+	assert.Equal(t, "lacks the permission audit:write.delegate", denied[0].Reason())
 }
 
 func TestIDsOfKeysAreOfVersion5(t *testing.T) {

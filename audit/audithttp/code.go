@@ -30,6 +30,7 @@ const (
 	codeTooLarge            code = "too-large"
 	codeTraceTooLarge       code = "trace-too-large"
 	codeUnauthenticated     code = "unauthenticated"
+	codeUnavailable         code = "unavailable"
 	codeUnknownField        code = "unknown-field"
 	codeUnknownParameter    code = "unknown-parameter"
 	codeUnsupportedMedia    code = "unsupported-media-type"
@@ -70,6 +71,7 @@ func meanings() []meaning {
 		{codeTooLarge, http.StatusRequestEntityTooLarge, "The body is too large"},
 		{codeTraceTooLarge, http.StatusUnprocessableEntity, "The trace has too many records for a tree"},
 		{codeUnauthenticated, http.StatusUnauthorized, "Nobody is known to ask"},
+		{codeUnavailable, http.StatusServiceUnavailable, "Credentials cannot be checked now"},
 		{codeUnknownField, http.StatusBadRequest, "There is no such field"},
 		{codeUnknownParameter, http.StatusBadRequest, "There is no such parameter"},
 		{codeUnsupportedMedia, http.StatusUnsupportedMediaType, "The body is not plain application/json"},

@@ -28,8 +28,8 @@ const (
 // MinKeyBytes is how long a key for cursors must be.
 const MinKeyBytes = 32
 
-// Config says what a [Handler] serves, and to whom. Log, Activity and
-// Authenticate must be given.
+// Config says what a [Handler] serves, and to whom. Log, Activity, Authenticate
+// and Recorder must be given.
 type Config struct {
 	// Log is what is read and written.
 	Log *audit.Log
@@ -40,6 +40,10 @@ type Config struct {
 	// [auth.ErrDenied] (403), [auth.ErrUnavailable] or [auth.ErrNotRecorded]
 	// (503). It is called once for each request, by many goroutines.
 	Authenticate func(r *http.Request) (auth.Principal, error)
+	// Recorder is what refusals are recorded by: whoever lacks a permission is in
+	// the log as [auth.ActionDenied], within the recorder's limit for floods. Give
+	// it the one that your middleware has, so that there is one limit for both.
+	Recorder *auth.Recorder
 
 	// Prefix is where the handler is mounted. Default "/v1/audit".
 	Prefix string
@@ -86,6 +90,8 @@ func (c Config) Validate() error {
 		return invalid("activity", "", "must be set: a home's ActivityReader, or audit.ReplayActivities(events)")
 	case c.Authenticate == nil:
 		return invalid("authenticate", "", "must be set: nothing is served to nobody in particular")
+	case c.Recorder == nil:
+		return invalid("recorder", "", "must be set: refusals are recorded by it")
 	}
 	if c.Prefix != "" && (!strings.HasPrefix(c.Prefix, "/") || strings.HasSuffix(c.Prefix, "/") || (&url.URL{Path: c.Prefix}).EscapedPath() != c.Prefix) {
 		return invalid("prefix", c.Prefix, `must be a plain path such as "/v1/audit", without a slash at its end`)

@@ -25,9 +25,15 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+	recorder, err := auth.NewRecorder(log, auth.RecorderConfig{}) // in earnest: the one of httpauth
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	handler, err := audithttp.New(audithttp.Config{
 		Log:      log,
 		Activity: audit.ReplayActivities(store),
+		Recorder: recorder,
 		Authenticate: func(*http.Request) (auth.Principal, error) { // in earnest: httpauth
 			return auth.Principal{ActorID: "user:alice", TenantID: "acme", Permissions: []auth.Permission{audithttp.Read, audithttp.Write}}, nil
 		},

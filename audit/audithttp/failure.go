@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/evident-go/evident/audit"
-	"github.com/evident-go/evident/auth"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
 )
@@ -39,9 +38,9 @@ func problemOf(err error) *problem {
 	}
 }
 
+// unavailable reports whether a store does not do what it is asked for now.
 func unavailable(err error) bool {
-	return eventstore.IsRetryable(err) || errors.Is(err, eventstore.ErrConflict) || errors.Is(err, eventstore.ErrReadOnly) || errors.Is(err, eventstore.ErrClosed) ||
-		errors.Is(err, auth.ErrUnavailable) || errors.Is(err, auth.ErrNotRecorded)
+	return eventstore.IsRetryable(err) || errors.Is(err, eventstore.ErrConflict) || errors.Is(err, eventstore.ErrReadOnly) || errors.Is(err, eventstore.ErrClosed)
 }
 
 // vetoed tells the client why a hook refused, but not how one broke.

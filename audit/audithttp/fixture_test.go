@@ -84,10 +84,11 @@ type setting func(*making)
 
 // making is what a service is made of.
 type making struct {
-	config audithttp.Config
-	log    audit.LogConfig
-	store  *live
-	finder audit.Finder
+	config   audithttp.Config
+	log      audit.LogConfig
+	recorder auth.RecorderConfig
+	store    *live
+	finder   audit.Finder
 }
 
 func newService(tb testing.TB, settings ...setting) *service {
@@ -106,6 +107,8 @@ func newService(tb testing.TB, settings ...setting) *service {
 	s.log, err = audit.NewLog(s.store, made.finder, made.log)
 	require.NoError(tb, err)
 	s.config.Log = s.log
+	s.config.Recorder, err = auth.NewRecorder(s.log, made.recorder)
+	require.NoError(tb, err)
 	handler, err := audithttp.New(s.config)
 	require.NoError(tb, err)
 	s.client = newClient(tb, handler)

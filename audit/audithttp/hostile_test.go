@@ -38,6 +38,23 @@ func TestMetadataThatTheServerSaysIsNotTheClients(t *testing.T) {
 	assert.Empty(t, s.store.log.Records())
 }
 
+// Evidence of refusals and of reading is the server's to give.
+func TestActionsOfTheServerAreNotTheClients(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, action := range []string{auth.ActionDenied, auth.ActionFailed, "auth.x", "auth.", "audit.records.read", "audit.x.y"} {
+		forged := strings.Replace(newRecord, "document.exported", action, 1)
+		p := s.refused(s.post("/v1/audit/records", forged), http.StatusBadRequest, "field-not-allowed")
+		assert.Equal(t, "/action", p.Errors[0].Pointer)
+		p = s.refused(s.post("/v1/audit/records:batch", `{"records":[`+newRecord+`,`+forged+`]}`), http.StatusBadRequest, "field-not-allowed")
+		assert.Equal(t, "/records/1/action", p.Errors[0].Pointer)
+	}
+	assert.Empty(t, s.store.log.Records())
+	for _, action := range []string{"authors.named", "audits", "document.audit.started"} {
+		assert.Equal(t, http.StatusCreated, s.post("/v1/audit/records", strings.Replace(newRecord, "document.exported", action, 1)).Code, action)
+	}
+}
+
 // What a middleware put into the context is the application's word.
 func TestMetadataOfTheContextIsNotTheClients(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ func (x *exchange) parameters(known ...string) (*parameters, error) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		switch values := given[name]; {
 		case !slices.Contains(known, name):
-			p.faultf(clean(name, 100), codeUnknownParameter, "there is no such parameter here; there are %s", list(known))
+			p.unknown(clean(name, 100), known)
 		case len(values) > 1:
 			p.faultf(name, codeRepeatedParameter, "is given %d times", len(values))
 		case values[0] == "":
@@ -48,6 +48,20 @@ func (x *exchange) parameters(known ...string) (*parameters, error) {
 
 func (p *parameters) faultf(name string, c code, format string, args ...any) {
 	p.faults = append(p.faults, fault{Parameter: name, Code: c, Detail: name + " " + fmt.Sprintf(format, args...)})
+}
+
+// unknown records a name that is none of those that are known.
+func (p *parameters) unknown(name string, known []string) {
+	detail := fmt.Sprintf("there is no parameter %s here; there ", name)
+	switch len(known) {
+	case 0:
+		detail += "are none"
+	case 1:
+		detail += "is only " + known[0]
+	default:
+		detail += "are " + list(known)
+	}
+	p.faults = append(p.faults, fault{Parameter: name, Code: codeUnknownParameter, Detail: detail})
 }
 
 // err returns everything that is wrong as one problem.

@@ -96,6 +96,9 @@ func TestUnknownRepeatedAndWrongParametersAreNamed(t *testing.T) {
 	}
 	p := s.refused(s.get("/v1/audit/records?zzz=1&aaa=2&limit=0"), http.StatusBadRequest, "unknown-parameter")
 	assert.Len(t, p.Errors, 2)
+	assert.Contains(t, p.Detail, "there is no parameter aaa here; there are actor_id, ")
+	assert.Equal(t, "there is no parameter cursor here; there is only limit", s.problem(s.get("/v1/audit/actions?cursor=x")).Detail)
+	assert.Equal(t, "there is no parameter a here; there are none", s.problem(s.get("/v1/audit/records/x?a=1")).Detail)
 	assert.Equal(t, "/v1/audit/docs#unknown-parameter", p.Type)
 	assert.Equal(t, "/v1/audit/records", p.Instance)
 	s.refused(s.get("/v1/audit/records?actor_id=%zz"), http.StatusBadRequest, "invalid-parameter")

@@ -25,7 +25,7 @@ type route struct {
 	pattern string // below the prefix; {…} is one segment
 	formats []string
 	scope   auth.Permission
-	action  string // as which it is recorded
+	action  string // as which reading it is recorded
 	public  bool   // part of the contract
 	serve   func(x *exchange) error
 }
@@ -35,13 +35,13 @@ func routes() []route {
 	all := []string{typeJSON, typeNDJSON, typeCSV}
 	one := []string{typeJSON}
 	return []route{
-		{method: http.MethodGet, pattern: "", formats: one, public: true, action: "audit.contract.read", serve: (*exchange).index},
-		{method: http.MethodGet, pattern: "/docs", formats: []string{typeHTML}, public: true, action: "audit.contract.read", serve: (*exchange).docs},
-		{method: http.MethodGet, pattern: "/openapi.yaml", formats: []string{typeYAML}, public: true, action: "audit.contract.read", serve: (*exchange).contractYAML},
-		{method: http.MethodGet, pattern: "/openapi.json", formats: one, public: true, action: "audit.contract.read", serve: (*exchange).contractJSON},
+		{method: http.MethodGet, pattern: "", formats: one, public: true, serve: (*exchange).index},
+		{method: http.MethodGet, pattern: "/docs", formats: []string{typeHTML}, public: true, serve: (*exchange).docs},
+		{method: http.MethodGet, pattern: "/openapi.yaml", formats: []string{typeYAML}, public: true, serve: (*exchange).contractYAML},
+		{method: http.MethodGet, pattern: "/openapi.json", formats: one, public: true, serve: (*exchange).contractJSON},
 		{method: http.MethodGet, pattern: "/records", formats: all, scope: Read, action: "audit.records.read", serve: (*exchange).listRecords},
-		{method: http.MethodPost, pattern: "/records", formats: one, scope: Write, action: "audit.records.append", serve: (*exchange).appendRecord},
-		{method: http.MethodPost, pattern: "/records:batch", formats: one, scope: Write, action: "audit.records.append", serve: (*exchange).appendRecords},
+		{method: http.MethodPost, pattern: "/records", formats: one, scope: Write, serve: (*exchange).appendRecord},
+		{method: http.MethodPost, pattern: "/records:batch", formats: one, scope: Write, serve: (*exchange).appendRecords},
 		{method: http.MethodGet, pattern: "/records/{id}", formats: one, scope: Read, action: "audit.record.read", serve: (*exchange).getRecord},
 		{method: http.MethodGet, pattern: "/entities/{type}/{id}/records", formats: all, scope: Read, action: "audit.records.read", serve: (*exchange).listEntityRecords},
 		{method: http.MethodGet, pattern: "/actors/{id}/activity", formats: all, scope: Read, action: "audit.activity.read", serve: (*exchange).listActivity},

@@ -35,6 +35,10 @@ func mountAPI(store *memory.Store, authenticate func(*http.Request) (auth.Princi
 	if err != nil {
 		return nil, err
 	}
+	recorder, err := auth.NewRecorder(log, auth.RecorderConfig{})
+	if err != nil {
+		return nil, err
+	}
 	//docs:begin mount
 	limit, err := audithttp.PerPrincipal(20, 100) // requests a second, and at once
 	if err != nil {
@@ -44,6 +48,7 @@ func mountAPI(store *memory.Store, authenticate func(*http.Request) (auth.Princi
 		Log:          log,
 		Activity:     audit.ReplayActivities(store),
 		Authenticate: authenticate,
+		Recorder:     recorder,            // the middleware's: refusals are recorded by it
 		CursorKeys:   [][]byte{cursorKey}, // the same in every process
 		RateLimit:    limit,
 	})

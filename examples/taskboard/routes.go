@@ -28,7 +28,7 @@ func (b *Board) routes() (http.Handler, error) {
 		return nil, err
 	}
 	auditAPI, err := audithttp.New(audithttp.Config{
-		Log: b.log, Activity: b.activity, Authenticate: middleware.Principal,
+		Log: b.log, Activity: b.activity, Authenticate: middleware.Principal, Recorder: b.recorder,
 		Challenge: challenge, Report: b.report,
 	})
 	if err != nil {

@@ -265,8 +265,12 @@ func Example_auditOverHTTP() {
 		if err != nil {
 			return err
 		}
+		recorder, err := auth.NewRecorder(log, auth.RecorderConfig{})
+		if err != nil {
+			return err
+		}
 		handler, err := audithttp.New(audithttp.Config{
-			Log: log, Activity: audit.ReplayActivities(s.store), WithoutTenants: true,
+			Log: log, Activity: audit.ReplayActivities(s.store), Recorder: recorder, WithoutTenants: true,
 			Authenticate: func(*http.Request) (auth.Principal, error) { // a service has httpauth's Middleware.Principal
 				return auth.Principal{ActorID: event.User("auditor"), Permissions: []auth.Permission{audithttp.Read}}, nil
 			},
