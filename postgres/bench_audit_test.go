@@ -206,15 +206,16 @@ func benchmarkExport(b *testing.B, auditLog *postgres.AuditLog, records uint64) 
 }
 
 // BenchmarkAuditBeside has 8 goroutines save new aggregates while a runner in
-// the same process fills the audit log and the feeds of actors from them, and
-// compares that with the same saves alone. The audit may take 15 % at the most;
-// "behind" is how many records it lacks when the saves of a turn have ended.
+// the same process fills the audit log and the feeds of actors from them, half
+// a second's events at a time, and compares that with the same saves alone. The
+// audit may take 15 % at the most; "behind" is how many records it lacks when
+// the saves of a turn have ended, which it adds in the next one.
 func BenchmarkAuditBeside(b *testing.B) {
-	const goroutines, saves, turn = 8, 16_000, 1000
+	const goroutines, saves, turn = 8, 64_000, 16_000
 	beside, alone := newStore(b), newStore(b)
 	runner, err := projection.NewRunner(beside, projection.Config{
 		Projections: []projection.Projection{postgres.NewAuditLog(beside, audit.Config{}), postgres.NewUserActivity(beside)},
-		BatchSize:   2000,
+		BatchSize:   5000, Gather: 500 * time.Millisecond,
 	})
 	require.NoError(b, err)
 	save := func(store *postgres.Store) func() error {

@@ -30,6 +30,11 @@ type Config struct {
 	// Retry is how an event is tried again before it is taken for poison. Default:
 	// 3 attempts, waiting 50 ms and then 100 ms.
 	Retry Retry
+	// Gather is how long a projection that follows live waits for more events
+	// before it applies those that came, so that many small transactions become
+	// one: what it costs beside the writers falls, and effects are late by as
+	// much. Default 0: events are applied as they come.
+	Gather time.Duration
 	// Pause is how long a projection waits between tries while the
 	// infrastructure is down. It never gives up; MaxAttempts is not used. Default:
 	// from 100 ms to 30 s.
@@ -206,6 +211,7 @@ func (c Config) validateNumbers() error {
 	}{
 		{"batch_size", int64(c.BatchSize)},
 		{"batch_time", int64(c.BatchTime)},
+		{"gather", int64(c.Gather)},
 		{"max_sequences", int64(c.MaxSequences)},
 		{"max_letters", int64(c.MaxLetters)},
 		{"lease_ttl", int64(c.LeaseTTL)},

@@ -151,7 +151,19 @@ func (w *worker) follow(ctx context.Context, g goal) error {
 		if err := w.waitForMore(ctx, due); err != nil {
 			return err
 		}
+		if err := w.gather(ctx, g); err != nil {
+			return err
+		}
 	}
+}
+
+// gather waits until more events have come. Whoever runs only up to a position
+// does not wait for any beyond.
+func (w *worker) gather(ctx context.Context, g goal) error {
+	if w.config.Gather == 0 || g.bounded {
+		return nil
+	}
+	return sleep(ctx, w.config.Gather)
 }
 
 // settling is how long a head may take to reach what another process has seen
