@@ -221,14 +221,14 @@ func TestRunStoresCountsInTime(t *testing.T) {
 			require.NoError(t, r.Failed(ctx, "bearer", auth.ErrUnauthenticated))
 		}
 		assert.Len(t, log.all(), 1)
-		time.Sleep(2*time.Minute + time.Second) //nolint:forbidigo // the clock of the bubble.
+		<-time.After(2*time.Minute + time.Second) // simulated time
 		synctest.Wait()
 		assert.Len(t, log.all(), 2)
 		log.setDown(true)
 		for range 2 {
 			_ = r.Failed(ctx, "bearer", auth.ErrUnauthenticated)
 		}
-		time.Sleep(3 * time.Minute) //nolint:forbidigo // the clock of the bubble.
+		<-time.After(3 * time.Minute)
 		log.setDown(false)
 		cancel()
 		require.NoError(t, <-done)
