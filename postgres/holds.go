@@ -129,30 +129,20 @@ func (h holds) List(ctx context.Context, query privacy.HoldQuery) iter.Seq2[priv
 			yield(privacy.Hold{}, err)
 			return
 		}
-		for after := int64(0); ; {
-			page, err := h.page(ctx, query, after)
-			if err != nil {
-				yield(privacy.Hold{}, err)
-				return
-			}
-			for _, hold := range page {
-				if !yield(hold.Hold, nil) {
-					return
-				}
-				after = hold.place
-			}
-			if len(page) < pageRows {
+		pages := privacy.Pages(0, pageRows, func(last placed, limit int) ([]placed, error) { return h.page(ctx, query, last.place, limit) })
+		for hold, err := range pages {
+			if !yield(hold.Hold, err) {
 				return
 			}
 		}
 	}
 }
 
-func (h holds) page(ctx context.Context, query privacy.HoldQuery, after int64) (page []placed, err error) {
+func (h holds) page(ctx context.Context, query privacy.HoldQuery, after int64, limit int) (page []placed, err error) {
 	err = h.store.ofTenant(ctx, "list holds", query.TenantID, func(ctx context.Context, c conn) error {
 		page, err = collect(ctx, c, scanHold, h.store.sql("SELECT "+holdColumns+` FROM evident.legal_holds
 			WHERE place > $1 AND ($2 = '' OR tenant_id = $2) AND (NOT $3 OR released_at IS NULL) ORDER BY place LIMIT $4`),
-			after, string(query.TenantID), query.Active, pageRows)
+			after, string(query.TenantID), query.Active, limit)
 		return err
 	})
 	return page, err

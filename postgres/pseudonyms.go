@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,23 +176,10 @@ func (p pseudonyms) List(ctx context.Context, query privacy.PseudonymQuery) iter
 			yield(privacy.Pseudonym{}, err)
 			return
 		}
-		after, left := query.After, limitOf(query.Limit)
-		for left > 0 {
-			page, err := p.page(ctx, query, after, min(left, pageRows))
-			if err != nil {
-				yield(privacy.Pseudonym{}, err)
-				return
-			}
-			for _, row := range page {
-				if !yield(row, nil) {
-					return
-				}
-			}
-			if len(page) < min(left, pageRows) {
-				return
-			}
-			after, left = page[len(page)-1].Token, left-len(page)
-		}
+		pages := privacy.Pages(query.Limit, pageRows, func(last privacy.Pseudonym, limit int) ([]privacy.Pseudonym, error) {
+			return p.page(ctx, query, cmp.Or(last.Token, query.After), limit)
+		})
+		pages(yield)
 	}
 }
 

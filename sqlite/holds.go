@@ -121,30 +121,20 @@ func (h holds) List(ctx context.Context, query privacy.HoldQuery) iter.Seq2[priv
 			yield(privacy.Hold{}, err)
 			return
 		}
-		for after := int64(0); ; {
-			page, err := h.page(ctx, query, after)
-			if err != nil {
-				yield(privacy.Hold{}, err)
-				return
-			}
-			for _, hold := range page {
-				if !yield(hold.Hold, nil) {
-					return
-				}
-				after = hold.place
-			}
-			if len(page) < pageEvents {
+		pages := privacy.Pages(0, pageEvents, func(last placed, limit int) ([]placed, error) { return h.page(ctx, query, last.place, limit) })
+		for hold, err := range pages {
+			if !yield(hold.Hold, err) {
 				return
 			}
 		}
 	}
 }
 
-func (h holds) page(ctx context.Context, query privacy.HoldQuery, after int64) (page []placed, err error) {
+func (h holds) page(ctx context.Context, query privacy.HoldQuery, after int64, limit int) (page []placed, err error) {
 	err = h.session.read(ctx, "list holds", func(q querier) error {
 		rows, err := q.QueryContext(ctx, "SELECT "+holdColumns+` FROM legal_holds
 			WHERE place > ?1 AND (?2 = '' OR tenant_id = ?2) AND (NOT ?3 OR released_at IS NULL) ORDER BY place LIMIT ?4`,
-			after, string(query.TenantID), query.Active, pageEvents)
+			after, string(query.TenantID), query.Active, limit)
 		page, err = collect(rows, err, scanHold)
 		return err
 	})

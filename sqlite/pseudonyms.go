@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -137,23 +138,10 @@ func (p pseudonyms) List(ctx context.Context, query privacy.PseudonymQuery) iter
 			yield(privacy.Pseudonym{}, err)
 			return
 		}
-		after, left := query.After, limitOf(query.Limit)
-		for left > 0 {
-			page, err := p.page(ctx, query, after, min(left, pageEvents))
-			if err != nil {
-				yield(privacy.Pseudonym{}, err)
-				return
-			}
-			for _, row := range page {
-				if !yield(row, nil) {
-					return
-				}
-			}
-			if len(page) < min(left, pageEvents) {
-				return
-			}
-			after, left = page[len(page)-1].Token, left-len(page)
-		}
+		pages := privacy.Pages(query.Limit, pageEvents, func(last privacy.Pseudonym, limit int) ([]privacy.Pseudonym, error) {
+			return p.page(ctx, query, cmp.Or(last.Token, query.After), limit)
+		})
+		pages(yield)
 	}
 }
 
