@@ -60,11 +60,16 @@ func (a Arrival) enter(ctx context.Context, proxies Proxies) context.Context {
 	return event.WithMetadata(event.WithCorrelation(ctx, correlation), m)
 }
 
-func (a Arrival) requestID() (string, bool) {
-	if len(a.RequestID) != 1 || a.RequestID[0] == "" || len(a.RequestID[0]) > MaxRequestIDBytes {
+func (a Arrival) requestID() (string, bool) { return ParseRequestID(a.RequestID) }
+
+// ParseRequestID returns a request's id from the values of its header, and
+// whether it can be taken over: there is one, of letters, digits and ._-+/=:@,
+// at most [MaxRequestIDBytes] long.
+func ParseRequestID(values []string) (id string, ok bool) {
+	if len(values) != 1 || values[0] == "" || len(values[0]) > MaxRequestIDBytes || strings.IndexFunc(values[0], unusualInID) >= 0 {
 		return "", false
 	}
-	return a.RequestID[0], strings.IndexFunc(a.RequestID[0], unusualInID) < 0
+	return values[0], true
 }
 
 func unusualInID(r rune) bool {
@@ -73,30 +78,12 @@ func unusualInID(r rune) bool {
 	return !letter && !digit && !strings.ContainsRune("._-+/=:@", r)
 }
 
-// traceparent returns the header of W3C Trace Context. Of versions to come, the
-// part that version 00 has is used.
 func (a Arrival) traceparent() (string, bool) {
-	const length = len("00-") + 32 + len("-") + 16 + len("-00")
-	if len(a.Traceparent) != 1 || len(a.Traceparent[0]) < length {
+	if len(a.Traceparent) != 1 {
 		return "", false
 	}
-	head, rest := a.Traceparent[0][:length], a.Traceparent[0][length:]
-	version, trace, span, flags := head[:2], head[3:35], head[36:52], head[53:]
-	switch {
-	case head[2] != '-' || head[35] != '-' || head[52] != '-' || !lowerHex(version+trace+span+flags):
-		return "", false
-	case version == "ff" || allZero(trace) || allZero(span):
-		return "", false
-	case rest != "" && (version == "00" || rest[0] != '-'):
-		return "", false
-	default:
-		return "00" + head[2:], true
-	}
+	return audit.ParseTraceparent(a.Traceparent[0])
 }
-
-func lowerHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
-
-func allZero(s string) bool { return strings.Trim(s, "0") == "" }
 
 func traceID(traceparent string) uuid.UUID {
 	id, err := uuid.Parse(traceparent[3:35])

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/evident-go/evident/audit"
 	"github.com/evident-go/evident/event"
 )
 
@@ -62,6 +63,13 @@ func CloudEventOf(e event.Event, source, eventType string) CloudEvent {
 		c.Extensions[ExtensionTraceparent] = trace
 	}
 	return c
+}
+
+// isTraceparent reports whether s can be passed on as it is: a version to come
+// may say more than we read.
+func isTraceparent(s string) bool {
+	_, ok := audit.ParseTraceparent(s)
+	return ok
 }
 
 func extensions(tenant event.TenantID, actor event.ActorID, correlation, causation uuid.UUID, position uint64, recorded time.Time) map[string]string {

@@ -88,3 +88,8 @@ func validateHeader(name string, values []string) error {
 	}
 	return nil
 }
+
+// isVisible reports whether s is printable ASCII without blanks.
+func isVisible(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}

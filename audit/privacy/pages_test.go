@@ -52,7 +52,8 @@ func TestPages(t *testing.T) {
 func TestPagesEnd(t *testing.T) {
 	t.Parallel()
 	page, asked := numbers(9)
-	for n := range privacy.Pages(0, 3, page) {
+	for n, err := range privacy.Pages(0, 3, page) {
+		require.NoError(t, err)
 		if n == 3 {
 			break
 		}
