@@ -63,14 +63,21 @@ func (m *migrator) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := inspect(ctx, m.connection, m.config.Path, len(steps)); err != nil {
+	if err := waitOurselves(ctx, m.connection); err != nil {
+		return err
+	}
+	have, err := inspect(ctx, m.connection, m.config, len(steps))
+	if err != nil {
 		return err
 	}
 	// Switching to the write-ahead log needs the file for itself for a moment.
 	if err := patiently(ctx, m.config.BusyTimeout, func() error { return m.exec(ctx, "PRAGMA journal_mode = WAL") }); err != nil {
 		return err
 	}
-	for _, step := range steps {
+	// A step that is done is not even looked at again: for that the file would
+	// have to be locked, for which a process that appends all the time leaves
+	// little room.
+	for _, step := range steps[have:] {
 		if err := m.apply(ctx, step, len(steps)); err != nil {
 			return err
 		}
@@ -119,13 +126,18 @@ func (m *migrator) mark(ctx context.Context, version int) error {
 }
 
 // inspect is [schemaVersion] in a transaction of its own, so that it does not
-// see half of what another process is doing.
-func inspect(ctx context.Context, c *connection, path string, newest int) (version int, err error) {
-	if err := c.exec(ctx, "BEGIN"); err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, c.exec(context.WithoutCancel(ctx), "ROLLBACK")) }()
-	return schemaVersion(ctx, c, path, newest)
+// see half of what another process is doing. It waits while that process has
+// the file for itself, as when it recovers the log of one that was killed.
+func inspect(ctx context.Context, c *connection, config Config, newest int) (version int, err error) {
+	err = patiently(ctx, config.BusyTimeout, func() (err error) {
+		if err := c.exec(ctx, "BEGIN"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.exec(context.WithoutCancel(ctx), "ROLLBACK")) }()
+		version, err = schemaVersion(ctx, c, config.Path, newest)
+		return err
+	})
+	return version, err
 }
 
 // schemaVersion returns the schema version of the file, 0 if it is empty. A

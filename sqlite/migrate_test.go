@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -66,6 +67,22 @@ func TestMigrateTwiceChangesNothing(t *testing.T) {
 	again := open(t, config)
 	assert.Equal(t, id, again.ID())
 	assert.Len(t, readAll(t, again, eventstore.Query{}), 3)
+}
+
+// A process that appends without a pause leaves no room for a lock that nobody
+// needs.
+func TestMigrateOfACurrentFileNeedsNoLock(t *testing.T) {
+	t.Parallel()
+	config := newFile(t)
+	config.BusyTimeout = time.Millisecond
+	other, err := raw(t, config.Path).Conn(t.Context())
+	require.NoError(t, err)
+	_, err = other.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+	require.NoError(t, sqlite.Migrate(t.Context(), config))
+	_, err = other.ExecContext(t.Context(), "ROLLBACK")
+	require.NoError(t, err)
+	require.NoError(t, other.Close())
 }
 
 func TestMigrateAtOnce(t *testing.T) {

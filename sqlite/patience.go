@@ -13,6 +13,11 @@ const (
 	longestPause = time.Millisecond
 )
 
+// waitOurselves turns off SQLite's own waiting for locks, see [patiently].
+func waitOurselves(ctx context.Context, c *connection) error {
+	return c.exec(ctx, "PRAGMA busy_timeout = 0")
+}
+
 // patiently calls f until it no longer finds the file locked by somebody else,
 // or until the timeout or ctx ends. SQLite's own waiting would block a whole
 // thread, would not notice that ctx ends, and its pauses grow to a tenth of a

@@ -121,7 +121,7 @@ func (s *Store) newest() (int, error) {
 // check finds out whether the file is a store of this version that can be used.
 func (s *Store) check(ctx context.Context, newest int) error {
 	c := s.writer.conn
-	have, err := inspect(ctx, c, s.config.Path, newest)
+	have, err := inspect(ctx, c, s.config, newest)
 	if err != nil {
 		return err
 	}

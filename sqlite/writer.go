@@ -66,8 +66,7 @@ func (w *writer) prepare(ctx context.Context) error {
 		}
 		return 1
 	})
-	// From here on the writer waits by itself, see patiently.
-	if err := w.conn.exec(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+	if err := waitOurselves(ctx, w.conn); err != nil {
 		return err
 	}
 	session, err := w.db.Conn(ctx)
