@@ -11,6 +11,9 @@
 // Whoever prefers pure functions writes a [Decider]: a function from state and
 // command to events. It runs on the same repository.
 //
+// What is done as the reaction to an event ([event.Reaction]) may be tried
+// several times and is saved once.
+//
 // Snapshots and the cache are shortcuts to the same state. They are optional,
 // never trusted further than the store confirms, and may be lost at any time.
 package aggregate

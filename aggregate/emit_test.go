@@ -71,7 +71,10 @@ func TestEmitRefusedStartsNoCorrelation(t *testing.T) {
 	assert.Equal(t, d.Pending()[0].ID, d.Pending()[0].CorrelationID)
 }
 
-func TestEmitIsAllOrNone(t *testing.T) {
+// TestTrapAnEventWhoseApplyFailsChangesNothing emits events that cannot be
+// applied or stored, among others that can. The aggregate is as before, and can
+// be used on and saved.
+func TestTrapAnEventWhoseApplyFailsChangesNothing(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		bad    event.Payload

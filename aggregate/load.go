@@ -64,11 +64,16 @@ func (h *home) replay(ctx context.Context, root Root, stream eventstore.Stream, 
 			return err // load wraps it.
 		}
 		e = next
+		if p.call != nil {
+			p.call.see(&e)
+		}
 		if unconfirmed {
 			if !p.confirms(&e) {
 				return errUnconfirmed
 			}
-			unconfirmed = false
+			if unconfirmed = false; p.call != nil {
+				p.call.base = e.Position
+			}
 			p.reached(&e)
 			continue
 		}

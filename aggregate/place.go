@@ -20,6 +20,7 @@ type place struct {
 	last     uuid.UUID      // id of that event; uuid.Nil if it is not known
 	position uint64         // of that event
 	cost     loadCost
+	call     *call // that an update is; nil if it is nobody's reaction
 }
 
 // loadCost is what it took to load an aggregate. Snapshots are taken by it.

@@ -59,7 +59,8 @@ func (r *AggregateRoot[S]) Pending() []event.Event {
 // is as before (see [Cloner]), and the aggregate can be used on.
 //
 // Events of one unsaved unit whose contexts name no correlation share one, the
-// id of the first of them. Payloads may be given as values or as pointers.
+// id of the first of them. Payloads may be given as values or as pointers. Ids
+// of events that are part of an [event.Reaction] follow from it.
 //
 // Errors: [ErrUnbound], [*event.DefinitionError], [*event.InvalidError] for a
 // nil payload, [*UnknownEventError] for a payload without handler,
@@ -79,6 +80,9 @@ func (r *AggregateRoot[S]) Emit(ctx context.Context, payloads ...event.Payload) 
 	}
 	if r.unit == nil {
 		r.unit = r.definition.open()
+	}
+	if r.call != nil || origin.Reaction != nil {
+		r.unit.join(r.call, &origin, r.stream(origin.TenantID))
 	}
 	mark, correlation := len(r.unit.events), r.unit.correlation
 	err := r.emitAll(&origin, r.home.clock(), payloads)
@@ -158,6 +162,9 @@ func (r *AggregateRoot[S]) stamp(origin *event.Origin, now time.Time, route *rou
 	event.StampInto(e, origin, now, route.name, route.version)
 	e.AggregateType, e.AggregateID, e.AggregateVersion = r.definition.aggregateType, r.id, r.Version()
 	e.Data = data
+	if u.call != nil {
+		e.ID = u.call.id(len(u.events) - 1)
+	}
 	if origin.CorrelationID != uuid.Nil {
 		return e
 	}

@@ -26,6 +26,7 @@ type Root interface {
 	stream(tenant event.TenantID) eventstore.Stream
 	unsaved() bool
 	companions() []joined
+	calling() *call
 	outgoing(stream eventstore.Stream) []eventstore.Append
 	failed()
 	committed(stream eventstore.Stream, position uint64)
@@ -117,7 +118,7 @@ func (r *AggregateRoot[S]) replayError(e *event.Event, err error) error {
 
 // reset makes the aggregate one without events again.
 func (r *AggregateRoot[S]) reset() {
-	r.place = place{home: r.home, id: r.id}
+	r.place = place{home: r.home, id: r.id, call: r.call}
 	r.state, r.unit = r.definition.zero(r.id), nil
 }
 

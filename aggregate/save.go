@@ -17,6 +17,10 @@ import (
 // since a store keeps each event once. After an [eventstore.ErrConflict] it
 // cannot succeed any more: load the aggregate and decide again, or use
 // [Repository.Update].
+//
+// If the events are part of an [event.Reaction] which an earlier try has saved
+// already, nothing is stored: the aggregate drops them and becomes what the
+// store has.
 func (r *Repository[A]) Save(ctx context.Context, a *A) error {
 	if r.err != nil {
 		return r.err
@@ -38,10 +42,12 @@ func (h *home) save(ctx context.Context, root Root) error {
 	if err != nil {
 		return err
 	}
+	if made, err := h.wasMade(ctx, root, stream); made || err != nil {
+		return wrap("save aggregate", err)
+	}
 	result, err := h.store.Append(ctx, root.outgoing(stream)...)
 	if err != nil {
-		root.failed()
-		return fmt.Errorf("save aggregate: %w", err)
+		return wrap("save aggregate", h.failed(ctx, root, stream, err))
 	}
 	tell(ctx, settle(ctx, h, root, stream, result), result)
 	return nil
@@ -50,12 +56,24 @@ func (h *home) save(ctx context.Context, root Root) error {
 // settle takes note of a save, in the aggregate and among its shortcuts. It
 // returns those who joined it, and who are to be told.
 func settle(ctx context.Context, h *home, root Root, stream eventstore.Stream, result eventstore.Result) []joined {
-	before, companions := root.SavedVersion(), root.companions()
+	before, companions, c := root.SavedVersion(), root.companions(), root.calling()
 	root.committed(stream, result.Position)
+	if c != nil {
+		c.end(true)
+		return companions
+	}
 	if root.SavedVersion() > before {
 		h.saved(ctx, stream, root, before)
 	}
 	return companions
+}
+
+// wrap says what was being done when err came up; nil stays nil.
+func wrap(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }
 
 // saved looks after the shortcuts.
@@ -74,8 +92,8 @@ func (h *home) saved(ctx context.Context, stream eventstore.Stream, root Root, b
 // it has changed since it was loaded. If none has anything pending, there is
 // nothing to do.
 //
-// As to errors and saving again it is like [Repository.Save]. An aggregate must
-// not be given twice.
+// As to errors, saving again and reactions it is like [Repository.Save]. An
+// aggregate must not be given twice.
 func SaveAll(ctx context.Context, store eventstore.Store, aggregates ...Root) error {
 	if store == nil {
 		return &event.InvalidError{Field: "store", Reason: "must not be nil"}
@@ -88,16 +106,17 @@ func SaveAll(ctx context.Context, store eventstore.Store, aggregates ...Root) er
 	if !slices.ContainsFunc(aggregates, Root.unsaved) {
 		return nil
 	}
+	doing := fmt.Sprintf("save %d aggregates", len(aggregates))
+	if made, err := target.areMade(ctx, aggregates, streams, false); made || err != nil {
+		return wrap(doing, err)
+	}
 	var appends []eventstore.Append
 	for i, root := range aggregates {
 		appends = append(appends, root.outgoing(streams[i])...)
 	}
 	result, err := store.Append(ctx, appends...)
 	if err != nil {
-		for _, root := range aggregates {
-			root.failed()
-		}
-		return fmt.Errorf("save %d aggregates: %w", len(aggregates), err)
+		return wrap(doing, target.allFailed(ctx, aggregates, streams, err))
 	}
 	var companions []joined // told when all aggregates know that they are saved
 	for i, root := range aggregates {

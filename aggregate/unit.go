@@ -16,7 +16,8 @@ type unit[S any] struct {
 	scratch     S         // the state that an emit works on
 	append      [1]eventstore.Append
 	joined      []joined
-	shared      bool // a failed append may still be reading events and append
+	call        *call // of a reaction; nil if the events are of none
+	shared      bool  // a failed append may still be reading events and append
 }
 
 // mostEvents is how many events a unit keeps room for between two uses.
@@ -36,7 +37,7 @@ func (d *Definition[S]) release(u *unit[S]) {
 	if u.shared || cap(u.events) > mostEvents {
 		return
 	}
-	u.events, u.correlation, u.joined = u.events[:0], uuid.Nil, nil
+	u.events, u.correlation, u.joined, u.call = u.events[:0], uuid.Nil, nil, nil
 	d.units.Put(u)
 }
 

@@ -21,6 +21,12 @@ import (
 // do anything but decide, nor keep the aggregate. When an append's outcome is
 // unknown, the same events are sent again.
 //
+// If ctx carries an [event.Reaction], as that of a reactor's handler does, each
+// call is made once however often the reaction is tried: when an earlier try has
+// saved what decide emitted, or another process has, Update returns nil and decide
+// is not called. That holds as long as every try makes the same calls about the
+// aggregate in the same order, see [event.WithStep].
+//
 // Errors: what decide returns, as it is; [*ContentionError] when
 // [Config.MaxAttempts] appends all failed; [eventstore.ErrOutcomeUnknown] when
 // the outcome stayed unknown; those of [Repository.Load] and
@@ -29,13 +35,19 @@ func (r *Repository[A]) Update(ctx context.Context, id uuid.UUID, decide func(*A
 	if decide == nil {
 		return &event.InvalidError{Field: "decide", Reason: "must not be nil"}
 	}
+	c := r.begin(ctx, id)
+	return r.home.settled(ctx, c, r.update(ctx, id, c, decide))
+}
+
+func (r *Repository[A]) update(ctx context.Context, id uuid.UUID, c *call, decide func(*A) error) error {
 	pace := pacer{config: &r.config}
 	for {
-		a, root, err := r.load(ctx, id, 0)
-		if err != nil {
+		a, root, err := r.loadFor(ctx, id, c)
+		if err != nil || c.isStored() {
 			return err
 		}
 		if err := decide(a); err != nil {
+			c.refuse()
 			return err
 		}
 		err = r.saveSurely(ctx, root, &pace)

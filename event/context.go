@@ -15,6 +15,7 @@ type Origin struct {
 	CorrelationID uuid.UUID // the chain of actions; uuid.Nil if a new one starts
 	CausationID   uuid.UUID // the event that caused this; uuid.Nil if none
 	Metadata      Metadata
+	Reaction      *Reaction // whose reaction this is part of; nil if nobody's
 }
 
 type originKey struct{}

@@ -11,6 +11,9 @@
 // [WithCause], [WithMetadata]) and stamped on every event by [New] and by
 // aggregates.
 //
+// Who acts because of an event may have to try several times. [WithReaction]
+// says so, and lets what is appended have ids that are the same in every try.
+//
 // Payload types evolve by chains of typed steps that hang on the type itself,
 // see [Upcaster]. [Handlers] is the table that aggregates and projections use
 // to find the function for an event; there is no process-wide registry.
