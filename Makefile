@@ -7,7 +7,7 @@ TOOL   := $(GO) tool -modfile=internal/tools/go.mod
 REPORT := $(GO) run ./internal/report/cmd
 
 # The core rooms: what `make cover` measures.
-CORE := event eventstore checkpoint dlq lease aggregate projection audit auth jetstream memory sqlite postgres
+CORE := event eventstore checkpoint dlq lease registry aggregate projection process audit auth jetstream memory sqlite postgres
 
 ##@ Variables: make test PKG=./sqlite/... TESTFLAGS=-run=Append
 
@@ -25,6 +25,12 @@ COUNT ?= 50
 STRESS ?= Conformance
 #: test-stress: where they are
 STRESSPKG ?= ./memory ./sqlite ./postgres ./projection
+#: test-stress: steps of the random program that drives projections, on each store
+STEPS ?= 1000000
+#: test-stress: where it is played
+MODELPKG ?= ./projection ./sqlite ./postgres
+#: test-chaos: how often a runner is killed
+KILLS ?= 200
 #: test-chaos: how long the writers write
 CHAOS ?= 60s
 #: bench: which benchmarks, as go test -bench takes them
@@ -59,11 +65,12 @@ help: ## Show this text
 test: compiler postgres chromium ## Run every test with the race detector, in random order; a skipped test fails
 	@$(REPORT) test $(RACE) -shuffle=on -timeout=30m $(TESTFLAGS) $(PKG)
 
-test-stress: compiler postgres ## Run the conformance suites COUNT times in a row with the race detector
+test-stress: compiler postgres ## Run the conformance suites COUNT times in a row with the race detector, and STEPS steps against the model
 	@$(REPORT) test $(RACE) -shuffle=on -count=$(COUNT) -timeout=120m -run='$(STRESS)' $(TESTFLAGS) $(STRESSPKG)
+	@EVIDENT_STEPS=$(STEPS) $(REPORT) test -count=1 -timeout=240m -run='TestModel' $(TESTFLAGS) $(MODELPKG)
 
 test-chaos: compiler postgres ## Kill servers and cut connections for CHAOS while others write and publish; look for what is lost
-	EVIDENT_CHAOS=$(CHAOS) $(GO) test $(RACE) -v -count=1 -timeout=60m -run='Chaos' $(TESTFLAGS) ./postgres ./jetstream
+	EVIDENT_CHAOS=$(CHAOS) EVIDENT_KILLS=$(KILLS) $(GO) test $(RACE) -v -count=1 -timeout=60m -run='Chaos' $(TESTFLAGS) ./sqlite ./postgres ./jetstream
 
 examples: postgres chromium ## Run every example and compare what it prints with its golden output
 	$(GO) test -count=1 ./examples/...

@@ -37,6 +37,7 @@ type Letter struct {
 	EventType string
 	Cause     string // why it failed; "" for one that waits behind a failed one
 	Attempts  int    // how often it was tried
+	Redrives  int    // how often it was tried since it was parked; they count as attempts, too
 	ParkedAt  time.Time
 	TriedAt   time.Time // zero if it was never tried
 }
@@ -47,6 +48,7 @@ type Parked struct {
 	Letters   int
 	First     Letter    // the one that has to succeed next
 	NextRetry time.Time // when it is tried again by itself; zero: only by command
+	Until     uint64    // the last position that this retry goes up to; 0 for all letters
 }
 
 // Discarded is a letter that somebody took out, and why.
@@ -92,6 +94,9 @@ const MaxCauseBytes = 4096
 //     the sequences against a concurrent redrive until the transaction ends.
 //  7. Bad input is refused with [event.ErrInvalid] before anything is stored;
 //     a cause is cut at MaxCauseBytes, at a character's edge.
+//  8. A retry that is scheduled up to a position keeps that bound until the
+//     sequence is scheduled anew or its first letter has failed again. A letter
+//     counts how often it was tried since it was parked.
 //
 // All methods are safe for concurrent use, except on a store that is bound to
 // a transaction.
@@ -101,13 +106,16 @@ type Store interface {
 	// Park adds letters, each to its sequence.
 	Park(ctx context.Context, letters ...Letter) error
 	// Failed records that the first letter of a sequence was tried again in
-	// vain: its attempts grow by one, cause and triedAt replace what was there,
-	// and the sequence is retried by itself at nextRetry, never if that is zero.
-	// Errors: [ErrNotFound].
+	// vain: its attempts and its redrives grow by one, cause and triedAt replace
+	// what was there, and the sequence is retried by itself at nextRetry, never if
+	// that is zero, and without a bound. Errors: [ErrNotFound].
 	Failed(ctx context.Context, l Letter, cause string, triedAt, nextRetry time.Time) error
-	// Schedule sets when a sequence is retried by itself; zero means never.
-	// Errors: [ErrNotFound] if the sequence is not parked.
+	// Schedule sets when a sequence is retried by itself, without a bound; zero
+	// means never. Errors: [ErrNotFound] if the sequence is not parked.
 	Schedule(ctx context.Context, s Sequence, nextRetry time.Time) error
+	// ScheduleUntil is Schedule for a retry that goes only up to a position: it
+	// leaves the letters behind that untried. 0 is no bound.
+	ScheduleUntil(ctx context.Context, s Sequence, nextRetry time.Time, until uint64) error
 	// Remove takes out a letter that succeeded. Errors: [ErrNotFound].
 	Remove(ctx context.Context, l Letter) error
 	// Discard takes out a letter for good. Errors: [ErrNotFound],

@@ -53,6 +53,9 @@ func CheckLetter(l *Letter) error {
 	if l.Attempts < 0 {
 		return &event.InvalidError{Field: "attempts", Reason: "must not be negative"}
 	}
+	if l.Redrives < 0 {
+		return &event.InvalidError{Field: "redrives", Reason: "must not be negative"}
+	}
 	if l.ParkedAt.IsZero() {
 		return &event.InvalidError{Field: "parked_at", Reason: "must be set"}
 	}

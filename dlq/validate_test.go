@@ -46,6 +46,7 @@ func TestCheckLetter(t *testing.T) {
 		"invalid event_id: must be set":                           func(l *dlq.Letter) { l.EventID = uuid.Nil },
 		"invalid event_type: must not be empty":                   func(l *dlq.Letter) { l.EventType = "" },
 		"invalid attempts: must not be negative":                  func(l *dlq.Letter) { l.Attempts = -1 },
+		"invalid redrives: must not be negative":                  func(l *dlq.Letter) { l.Redrives = -1 },
 		"invalid parked_at: must be set":                          func(l *dlq.Letter) { l.ParkedAt = time.Time{} },
 	} {
 		bad := letter()

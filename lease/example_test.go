@@ -42,3 +42,43 @@ func ExampleStore() {
 	// <nil>
 	// host-1 holds it with fence 3
 }
+
+// A process that runs several things renews all its leases in one call, and
+// learns which of them it has lost. Others see who is there.
+func ExampleStore_renew() {
+	ctx := context.Background()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	store, err := memory.Open(ctx, memory.Config{Now: func() time.Time { return now }})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	leases := store.Leases()
+	var mine []lease.Lease
+	for _, name := range []string{"titles lane 0", "titles lane 1", "counts"} {
+		l, err := leases.Acquire(ctx, name, "host-1", 30*time.Second)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		mine = append(mine, l)
+	}
+
+	now = now.Add(31 * time.Second) // host-1 sleeps too long, and host-2 takes what it can get
+	_, err = leases.Acquire(ctx, "titles lane 1", "host-2", 30*time.Second)
+	fmt.Println(err)
+	mine, err = leases.Renew(ctx, mine, 30*time.Second)
+	fmt.Println(len(mine), "left", err)
+
+	lanes, err := leases.List(ctx, "titles ")
+	for _, l := range lanes {
+		fmt.Println(l.Name, "is held by", l.Owner)
+	}
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// 2 left <nil>
+	// titles lane 0 is held by host-1
+	// titles lane 1 is held by host-2
+	// <nil>
+}

@@ -38,12 +38,29 @@ type Lease struct {
 //     somebody who does not hold it, it does nothing.
 //  5. The fence never repeats and never shrinks, over releases and restarts.
 //  6. Time is the store's clock, one for all owners, where it has one.
+//  7. Renew gives each lease that is still held as it says ttl from now, and
+//     keeps its fence. One that was released or taken over is missing from the
+//     answer and stays as it is; one that has run out and that nobody has taken
+//     since is renewed, as Acquire by its owner does.
+//  8. List returns the leases that have an owner whose time has not run out,
+//     ordered by name, those alone whose name begins with the prefix, byte for
+//     byte.
 //
 // All methods are safe for concurrent use.
 type Store interface {
 	// Acquire takes or renews the lease for ttl from now. Errors: [ErrHeld],
 	// [event.ErrInvalid] for an empty name or owner or a ttl that is not positive.
 	Acquire(ctx context.Context, name, owner string, ttl time.Duration) (Lease, error)
+	// Renew renews leases, all in one call, and returns those that were, in the
+	// order given, with their new expiry: whoever gave one that is missing does
+	// not hold it any more. ExpiresAt of what is given does not count. Errors:
+	// [event.ErrInvalid] for an empty name or owner or a ttl that is not positive;
+	// then none is renewed.
+	Renew(ctx context.Context, leases []Lease, ttl time.Duration) ([]Lease, error)
+	// List returns the leases that are held now and whose name begins with
+	// prefix; "" for all. Errors: [event.ErrInvalid] for a prefix that no name can
+	// begin with.
+	List(ctx context.Context, prefix string) ([]Lease, error)
 	// Release gives the lease up, if it is held as l says.
 	Release(ctx context.Context, l Lease) error
 }
@@ -69,12 +86,37 @@ const MaxNameBytes = 256
 // thing that Acquire does. The error is an [*event.InvalidError] or
 // [*event.TooLargeError] that names the field.
 func Check(name, owner string, ttl time.Duration) error {
+	if err := checkNames(name, owner); err != nil {
+		return err
+	}
+	return checkTTL(ttl)
+}
+
+// CheckRenewal says whether leases may be renewed for ttl; it is the first
+// thing that Renew does. The error is an [*event.InvalidError] or
+// [*event.TooLargeError] that names the field.
+func CheckRenewal(leases []Lease, ttl time.Duration) error {
+	for _, l := range leases {
+		if err := checkNames(l.Name, l.Owner); err != nil {
+			return err
+		}
+	}
+	return checkTTL(ttl)
+}
+
+// CheckPrefix says whether a name could begin with prefix; it is the first
+// thing that List does. The error is an [*event.InvalidError] or
+// [*event.TooLargeError].
+func CheckPrefix(prefix string) error { return event.ValidateText("prefix", prefix, MaxNameBytes) }
+
+func checkNames(name, owner string) error {
 	if err := checkName("lease", name); err != nil {
 		return err
 	}
-	if err := checkName("owner", owner); err != nil {
-		return err
-	}
+	return checkName("owner", owner)
+}
+
+func checkTTL(ttl time.Duration) error {
 	if ttl <= 0 {
 		return &event.InvalidError{Field: "ttl", Value: ttl.String(), Reason: "must be positive"}
 	}

@@ -33,6 +33,31 @@ func TestCheck(t *testing.T) {
 	require.ErrorIs(t, lease.Check("titles", longest+"n", time.Second), event.ErrTooLarge)
 }
 
+func TestCheckRenewal(t *testing.T) {
+	t.Parallel()
+	good := lease.Lease{Name: "titles v1", Owner: "host-1"}
+	require.NoError(t, lease.CheckRenewal(nil, time.Nanosecond))
+	require.NoError(t, lease.CheckRenewal([]lease.Lease{good, good}, time.Nanosecond))
+	for want, check := range map[string]error{
+		"invalid lease: must not be empty":    lease.CheckRenewal([]lease.Lease{good, {Owner: "a"}}, time.Second),
+		"invalid owner: must not be empty":    lease.CheckRenewal([]lease.Lease{{Name: "titles"}, good}, time.Second),
+		`invalid ttl "0s": must be positive`:  lease.CheckRenewal([]lease.Lease{good}, 0),
+		`invalid ttl "-1s": must be positive`: lease.CheckRenewal(nil, -time.Second),
+	} {
+		require.ErrorIs(t, check, event.ErrInvalid)
+		require.EqualError(t, check, want)
+	}
+}
+
+func TestCheckPrefix(t *testing.T) {
+	t.Parallel()
+	longest := strings.Repeat("n", lease.MaxNameBytes)
+	require.NoError(t, lease.CheckPrefix(""))
+	require.NoError(t, lease.CheckPrefix(longest))
+	require.ErrorIs(t, lease.CheckPrefix(longest+"n"), event.ErrTooLarge)
+	require.EqualError(t, lease.CheckPrefix("a\x00"), `invalid prefix "a\x00": contains a control character`)
+}
+
 func TestHeldError(t *testing.T) {
 	t.Parallel()
 	err := error(&lease.HeldError{Lease: lease.Lease{

@@ -50,6 +50,7 @@ func (d deadLetters) Failed(ctx context.Context, l dlq.Letter, cause string, tri
 	return d.change(ctx, l, func(v *view, q *queue, i int) {
 		failed := *q.letters[i]
 		failed.Attempts++
+		failed.Redrives++
 		failed.Cause, failed.TriedAt = cause, triedAt
 		v.letters.put(l.Sequence, q.replaced(i, dlq.Stored(failed), event.Time(nextRetry)))
 	})
@@ -57,12 +58,17 @@ func (d deadLetters) Failed(ctx context.Context, l dlq.Letter, cause string, tri
 
 // Schedule implements [dlq.Store].
 func (d deadLetters) Schedule(ctx context.Context, s dlq.Sequence, nextRetry time.Time) error {
+	return d.ScheduleUntil(ctx, s, nextRetry, 0)
+}
+
+// ScheduleUntil implements [dlq.Store].
+func (d deadLetters) ScheduleUntil(ctx context.Context, s dlq.Sequence, nextRetry time.Time, until uint64) error {
 	return d.session.write(ctx, func(v *view) error {
 		q, found := v.letters.get(s)
 		if !found {
 			return dlq.ErrNotFound
 		}
-		v.letters.put(s, &queue{letters: q.letters, nextRetry: event.Time(nextRetry)})
+		v.letters.put(s, &queue{letters: q.letters, nextRetry: event.Time(nextRetry), until: until})
 		return nil
 	})
 }

@@ -1,7 +1,10 @@
 package memory
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +40,49 @@ func (s *leases) Acquire(ctx context.Context, name, owner string, ttl time.Durat
 	taken := lease.Lease{Name: name, Owner: owner, Fence: held.Fence, ExpiresAt: now.Add(ttl)}
 	s.byName[name] = taken
 	return taken, nil
+}
+
+// Renew implements [lease.Store].
+func (s *leases) Renew(ctx context.Context, given []lease.Lease, ttl time.Duration) ([]lease.Lease, error) {
+	if err := lease.CheckRenewal(given, ttl); err != nil {
+		return nil, err
+	}
+	if err := s.ports.usable(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var renewed []lease.Lease
+	expires := s.ports.clock().Add(ttl)
+	for _, l := range given {
+		if held := s.byName[l.Name]; held.Owner == l.Owner && held.Fence == l.Fence {
+			held.ExpiresAt = expires
+			s.byName[l.Name] = held
+			renewed = append(renewed, held)
+		}
+	}
+	return renewed, nil
+}
+
+// List implements [lease.Store].
+func (s *leases) List(ctx context.Context, prefix string) ([]lease.Lease, error) {
+	if err := lease.CheckPrefix(prefix); err != nil {
+		return nil, err
+	}
+	if err := s.ports.usable(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []lease.Lease
+	now := s.ports.clock()
+	for name, held := range s.byName {
+		if held.Owner != "" && now.Before(held.ExpiresAt) && strings.HasPrefix(name, prefix) {
+			list = append(list, held)
+		}
+	}
+	slices.SortFunc(list, func(a, b lease.Lease) int { return cmp.Compare(a.Name, b.Name) })
+	return list, nil
 }
 
 // Release implements [lease.Store].

@@ -15,6 +15,7 @@ import (
 	"github.com/evident-go/evident/eventstore"
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/projection"
+	"github.com/evident-go/evident/registry"
 )
 
 // Checkpoints returns the store's checkpoints. A write waits for the
@@ -24,6 +25,10 @@ func (s *Store) Checkpoints() checkpoint.Store { return checkpoints{session: s.p
 // DeadLetters returns the store's dead letters. A write waits for the
 // transaction in progress, if there is one, until ctx ends.
 func (s *Store) DeadLetters() dlq.Store { return deadLetters{session: s.ports} }
+
+// Registry returns what is decided about projections. A write waits for the
+// transaction in progress, if there is one, until ctx ends.
+func (s *Store) Registry() registry.Store { return decisions{session: s.ports} }
 
 // Leases returns the store's leases. They last as long as the store does, and
 // their time is the store's clock.

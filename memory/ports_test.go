@@ -23,6 +23,8 @@ import (
 	"github.com/evident-go/evident/memory"
 	"github.com/evident-go/evident/projection"
 	"github.com/evident-go/evident/projection/projectiontest"
+	"github.com/evident-go/evident/registry"
+	"github.com/evident-go/evident/registry/registrytest"
 )
 
 var _ projection.Store = (*memory.Store)(nil)
@@ -53,6 +55,25 @@ func TestConformanceLeases(t *testing.T) {
 		t.Helper()
 		return openPorts(t, memory.Config{Now: now}).Leases()
 	})
+}
+
+func TestConformanceRegistry(t *testing.T) {
+	t.Parallel()
+	registrytest.Run(t, func(t *testing.T) registrytest.Harness {
+		t.Helper()
+		store := openPorts(t, memory.Config{})
+		return registrytest.Harness{Store: store.Registry(), InTx: projectiontest.InTx(store, records(t))}
+	})
+}
+
+// records returns what finds the records of a transaction.
+func records(t *testing.T) func(tx projection.Tx) registry.Store {
+	t.Helper()
+	return func(tx projection.Tx) registry.Store {
+		bound, ok := tx.(interface{ Registry() registry.Store })
+		assert.True(t, ok)
+		return bound.Registry()
+	}
 }
 
 func TestConformanceSnapshots(t *testing.T) {

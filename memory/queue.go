@@ -17,6 +17,7 @@ import (
 type queue struct {
 	letters   []*dlq.Letter
 	nextRetry time.Time
+	until     uint64 // the last position that the retry goes up to; 0 for all
 }
 
 // find returns where the letter of a position is or would be, and whether it is there.
@@ -33,12 +34,18 @@ func (q *queue) with(i int, l dlq.Letter) *queue {
 		return &queue{letters: []*dlq.Letter{&l}}
 	}
 	if i == len(q.letters) {
-		return &queue{letters: append(q.letters, &l), nextRetry: q.nextRetry}
+		return q.holding(append(q.letters, &l))
 	}
-	return &queue{letters: slices.Insert(slices.Clone(q.letters), i, &l), nextRetry: q.nextRetry}
+	return q.holding(slices.Insert(slices.Clone(q.letters), i, &l))
 }
 
-// replaced returns the queue with l instead of its letter i.
+// holding returns the queue with other letters.
+func (q *queue) holding(letters []*dlq.Letter) *queue {
+	return &queue{letters: letters, nextRetry: q.nextRetry, until: q.until}
+}
+
+// replaced returns the queue with l instead of its letter i, to be retried
+// without a bound.
 func (q *queue) replaced(i int, l dlq.Letter, nextRetry time.Time) *queue {
 	letters := slices.Clone(q.letters)
 	letters[i] = &l
@@ -51,15 +58,15 @@ func (q *queue) without(i int) *queue {
 	case len(q.letters) == 1:
 		return nil
 	case i == 0:
-		return &queue{letters: q.letters[1:], nextRetry: q.nextRetry}
+		return q.holding(q.letters[1:])
 	default:
-		return &queue{letters: slices.Delete(slices.Clone(q.letters), i, i+1), nextRetry: q.nextRetry}
+		return q.holding(slices.Delete(slices.Clone(q.letters), i, i+1))
 	}
 }
 
 // state returns the queue as a reader is told of it.
 func (q *queue) state(s dlq.Sequence) dlq.Parked {
-	return dlq.Parked{Sequence: s, Letters: len(q.letters), First: *q.letters[0], NextRetry: q.nextRetry}
+	return dlq.Parked{Sequence: s, Letters: len(q.letters), First: *q.letters[0], NextRetry: q.nextRetry, Until: q.until}
 }
 
 // oldest returns when the letter that waits longest was parked.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/dlq"
+	"github.com/evident-go/evident/registry"
 )
 
 // rows is what transactions change. Values are never changed in place: a
@@ -13,6 +14,7 @@ type rows struct {
 	checkpoints map[checkpoint.Key]checkpoint.Checkpoint
 	letters     map[dlq.Sequence]*queue
 	discarded   map[version][]dlq.Discarded
+	records     map[registry.Name]registry.Record
 }
 
 // version is one version of a projection.
@@ -26,6 +28,7 @@ func newRows() rows {
 		checkpoints: make(map[checkpoint.Key]checkpoint.Checkpoint),
 		letters:     make(map[dlq.Sequence]*queue),
 		discarded:   make(map[version][]dlq.Discarded),
+		records:     make(map[registry.Name]registry.Record),
 	}
 }
 
@@ -36,6 +39,7 @@ type view struct {
 	checkpoints staged[checkpoint.Key, checkpoint.Checkpoint]
 	letters     staged[dlq.Sequence, *queue]
 	discarded   staged[version, []dlq.Discarded]
+	records     staged[registry.Name, registry.Record]
 }
 
 func stage(committed *rows) *view {
@@ -45,6 +49,7 @@ func stage(committed *rows) *view {
 		checkpoints: staged[checkpoint.Key, checkpoint.Checkpoint]{journal: j, committed: committed.checkpoints},
 		letters:     staged[dlq.Sequence, *queue]{journal: j, committed: committed.letters},
 		discarded:   staged[version, []dlq.Discarded]{journal: j, committed: committed.discarded},
+		records:     staged[registry.Name, registry.Record]{journal: j, committed: committed.records},
 	}
 }
 
@@ -53,6 +58,7 @@ func (v *view) commit() {
 	v.checkpoints.commit()
 	v.letters.commit()
 	v.discarded.commit()
+	v.records.commit()
 }
 
 // staged is one table as a transaction sees it.

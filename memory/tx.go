@@ -7,6 +7,7 @@ import (
 
 	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/dlq"
+	"github.com/evident-go/evident/registry"
 )
 
 // ErrTxEnded says that a transaction was used after its Commit or Rollback.
@@ -24,6 +25,9 @@ func (t *tx) Checkpoints() checkpoint.Store { return checkpoints{session: t} }
 
 // DeadLetters implements [projection.Tx].
 func (t *tx) DeadLetters() dlq.Store { return deadLetters{session: t} }
+
+// Registry implements [projection.Tx].
+func (t *tx) Registry() registry.Store { return decisions{session: t} }
 
 // Savepoint implements [projection.Tx]. Savepoints nest; what f did is undone
 // when it panics, too.

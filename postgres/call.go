@@ -34,21 +34,22 @@ func (s *Store) send(ctx context.Context, batch []*request, patient bool) ([]ver
 	if patient && len(batch) == 1 && batch[0].isOne() {
 		return s.sendOne(ctx, conn.Conn(), batch[0])
 	}
-	return s.sendAll(ctx, s.route, conn.Conn(), batch, patient, batch[0].premises)
+	return s.sendAll(ctx, s.route, conn.Conn(), s.inline.signature, batch, patient, batch[0].premises)
 }
 
 // isOne reports whether an append is one event for one stream.
 func (r *request) isOne() bool { return len(r.targets) == 1 && r.events == 1 }
 
-// sendAll is send over a connection, in its transaction if it has one.
-func (s *Store) sendAll(ctx context.Context, r route, conn *pgx.Conn, batch []*request, patient bool, premises []premise) ([]verdict, error) {
+// sendAll is send over a connection, in its transaction if it has one, of a
+// program with such inline projections.
+func (s *Store) sendAll(ctx context.Context, r route, conn *pgx.Conn, program string, batch []*request, patient bool, premises []premise) ([]verdict, error) {
 	c, ok := s.calls.Get().(*call)
 	if !ok {
 		c = &call{}
 	}
 	defer s.calls.Put(c)
 	c.fill(batch)
-	row, err := r.call(ctx, conn, premises, s.function("append", callAppend, c.arguments(s.inline.signature, s.clock(), patient)))
+	row, err := r.call(ctx, conn, premises, s.function("append", callAppend, c.arguments(program, s.clock(), patient)))
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func checkServer(ctx context.Context, q querier) error {
 func (s *Store) checks() []func(context.Context) error {
 	checks := []func(context.Context) error{s.checkRights, s.checkGuards, s.checkRowSecurity}
 	if !s.config.Replica {
-		checks = append(checks, s.checkStandby, s.checkDurable, s.checkSequence, s.checkInline)
+		checks = append(checks, s.checkStandby, s.checkDurable, s.checkSequence, func(ctx context.Context) error { return s.checkInline(ctx, s.pool) })
 	}
 	return checks
 }

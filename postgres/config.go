@@ -47,6 +47,9 @@ type Config struct {
 	// read models are never late, and an append fails with them. They are made by
 	// [NewProjection], and deployed with [DeployInline].
 	Inline []projection.Projection
+	// InlinePause bounds how long [DeployInline] and [RebuildInline] keep appends
+	// waiting, each time they try to change what runs. Default 1 s.
+	InlinePause time.Duration
 	// RowSecurity asks for a wall between tenants in the database itself, behind
 	// that of [Store.BindTenant]: row-level security. Migrate puts it up; without
 	// RowSecurity it never takes it down, which is SELECT evident.row_security(false).
@@ -82,6 +85,7 @@ const (
 	defaultSchema       = "evident"
 	defaultPollInterval = 100 * time.Millisecond
 	defaultWriteTimeout = 30 * time.Second
+	defaultInlinePause  = time.Second
 	defaultMaxConns     = 16
 )
 
@@ -100,6 +104,8 @@ func (c Config) Validate() error {
 		return &event.InvalidError{Field: "keep_mark", Reason: "must not be set with Replica, which does not write"}
 	case c.WriteTimeout < 0:
 		return &event.InvalidError{Field: "write_timeout", Value: c.WriteTimeout.String(), Reason: "must not be negative; 0 means the default"}
+	case c.InlinePause < 0:
+		return &event.InvalidError{Field: "inline_pause", Value: c.InlinePause.String(), Reason: "must not be negative; 0 means the default"}
 	}
 	if err := validateInline(c.Inline); err != nil {
 		return err
@@ -148,6 +154,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.WriteTimeout == 0 {
 		c.WriteTimeout = defaultWriteTimeout
+	}
+	if c.InlinePause == 0 {
+		c.InlinePause = defaultInlinePause
 	}
 	return c
 }

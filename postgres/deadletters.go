@@ -83,16 +83,18 @@ func (b *letterBatch) park(letters []dlq.Letter) {
 		c.projections, c.versions, c.keys)
 	b.Queue(b.session.sql(`
 		INSERT INTO evident.dead_letters (`+letterColumns+`)
-		SELECT p, v, k, position, id, type, cause, attempts, parked, tried FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[])
-		       AS given (p, v, k, position, id, type, cause, attempts, parked, tried)
+		SELECT p, v, k, position, id, type, cause, attempts, redrives, parked, tried
+		  FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::timestamptz[])
+		       AS given (p, v, k, position, id, type, cause, attempts, redrives, parked, tried)
 		ON CONFLICT DO NOTHING`),
-		c.projections, c.versions, c.keys, c.positions, c.events, c.types, c.causes, c.attempts, c.parked, c.tried)
+		c.projections, c.versions, c.keys, c.positions, c.events, c.types, c.causes, c.attempts, c.redrives, c.parked, c.tried)
 }
 
 // letterArrays is letters as a statement takes them: an array for each column.
 type letterArrays struct {
 	projections, keys, types, causes []string
-	versions, positions, attempts    []int64
+	versions, positions              []int64
+	attempts, redrives               []int64
 	events                           []uuid.UUID
 	parked, tried                    []*time.Time
 }
@@ -103,7 +105,8 @@ func columnsOf(letters []dlq.Letter) letterArrays {
 		l = dlq.Stored(l)
 		c.projections, c.versions, c.keys = append(c.projections, l.Sequence.Projection), append(c.versions, int64(l.Sequence.Version)), append(c.keys, l.Sequence.Key)
 		c.positions, c.events, c.types = append(c.positions, signed(l.Position)), append(c.events, l.EventID), append(c.types, l.EventType)
-		c.causes, c.attempts = append(c.causes, l.Cause), append(c.attempts, int64(l.Attempts))
+		c.causes = append(c.causes, l.Cause)
+		c.attempts, c.redrives = append(c.attempts, int64(l.Attempts)), append(c.redrives, int64(l.Redrives))
 		c.parked, c.tried = append(c.parked, stored(l.ParkedAt)), append(c.tried, stored(l.TriedAt))
 	}
 	return c
@@ -112,17 +115,22 @@ func columnsOf(letters []dlq.Letter) letterArrays {
 // Failed implements [dlq.Store].
 func (d deadLetters) Failed(ctx context.Context, l dlq.Letter, cause string, triedAt, nextRetry time.Time) error {
 	b := d.batch()
-	b.about(withHeld+" UPDATE evident.dead_letters SET attempts = attempts + 1, cause = $5, tried_at = $6 FROM held"+thisLetter,
+	b.about(withHeld+" UPDATE evident.dead_letters SET attempts = attempts + 1, redrives = redrives + 1, cause = $5, tried_at = $6 FROM held"+thisLetter,
 		l, dlq.CutCause(cause), stored(triedAt))
-	b.about("UPDATE evident.dead_letter_sequences SET next_retry = $5"+thisSequence+" AND EXISTS (SELECT FROM evident.dead_letters"+thisLetter+")",
+	b.about("UPDATE evident.dead_letter_sequences SET next_retry = $5, until_position = 0"+thisSequence+" AND EXISTS (SELECT FROM evident.dead_letters"+thisLetter+")",
 		l, stored(nextRetry))
 	return d.change(ctx, "record failure of letter", b)
 }
 
 // Schedule implements [dlq.Store].
 func (d deadLetters) Schedule(ctx context.Context, s dlq.Sequence, nextRetry time.Time) error {
+	return d.ScheduleUntil(ctx, s, nextRetry, 0)
+}
+
+// ScheduleUntil implements [dlq.Store].
+func (d deadLetters) ScheduleUntil(ctx context.Context, s dlq.Sequence, nextRetry time.Time, until uint64) error {
 	b := d.batch()
-	b.ofSequence("UPDATE evident.dead_letter_sequences SET next_retry = $4"+thisSequence, s, stored(nextRetry))
+	b.ofSequence("UPDATE evident.dead_letter_sequences SET next_retry = $4, until_position = $5"+thisSequence, s, stored(nextRetry), signed(until))
 	return d.change(ctx, "schedule sequence", b)
 }
 

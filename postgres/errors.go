@@ -78,6 +78,8 @@ const (
 	codeReadOnly         = "25006"
 	codePermission       = "42501"
 	codeStatementUnknown = "26000"
+	codeLockTimeout      = "55P03"
+	codeOtherColumns     = "42P16" // a view cannot be replaced by one with other columns
 	codeInline           = "EV001" // of evident.refuse_inline
 )
 
@@ -87,7 +89,7 @@ func meaningOf(code string) error {
 	switch code {
 	case "", codeSerialization, codeDeadlock, codeCompletionUnsure, codeStatementUnknown,
 		"53000", "53200", "53300", "53400", // out of memory, connections and the like
-		"55P03", "57014", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", // lock or statement timeout, shutdown, crash
+		codeLockTimeout, "57014", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", // lock or statement timeout, shutdown, crash
 		"58000", "58030": // of the operating system
 		return eventstore.ErrUnavailable
 	case "53100":

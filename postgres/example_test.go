@@ -137,6 +137,76 @@ func ExampleNewAuditLog() {
 	// 2 compared, all equal
 }
 
+// exampleTitles is a read model in two versions. Readers know the view.
+//
+//docs:begin titles
+func exampleTitles(version int) *postgres.Projection {
+	table := fmt.Sprintf("titles_v%d", version) // each version has tables of its own
+	return postgres.NewProjection("titles", version,
+		postgres.Table(table, "id uuid PRIMARY KEY, title text NOT NULL, letters int NOT NULL"),
+		postgres.Index(fmt.Sprintf("CREATE INDEX %s_by_title ON %[1]s (title)", table)), // when it has caught up
+		postgres.View("titles", "SELECT id, title, letters FROM "+table),
+		postgres.On(func(ctx context.Context, tx pgx.Tx, e event.Of[created]) error {
+			_, err := tx.Exec(ctx, "INSERT INTO "+table+" (id, title, letters) VALUES ($1, $2, $3)",
+				e.AggregateID, e.Payload.Title, len(e.Payload.Title)*min(1, version-1)) // the first version did not count
+			return err
+		}),
+	)
+}
+
+//docs:end titles
+
+// A read model that is never late gets a new version while the old one is read.
+func ExampleDeployInline() {
+	err := withExampleStore([]string{"Minutes", "Agenda"}, func(ctx context.Context, store *postgres.Store) error {
+		config := postgres.Config{Pool: store.Pool(), Relaxed: true}
+		for version := range 2 {
+			//docs:begin deploy-inline
+			config.Inline = []projection.Projection{exampleTitles(version + 1)}
+			if err := postgres.DeployInline(ctx, config); err != nil { // again, and it goes on where it was
+				return err
+			}
+			//docs:end deploy-inline
+			if err := printTitles(ctx, store); err != nil {
+				return err
+			}
+		}
+		//docs:begin drop-targets
+		tx, err := store.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback(ctx) }()
+		if own, ok := projection.TxAs[*postgres.Tx](tx); ok {
+			err = own.DropTargets(ctx, "titles", 1) // when nobody will go back to it
+		}
+		if err := errors.Join(err, tx.Commit(ctx)); err != nil {
+			return err
+		}
+		//docs:end drop-targets
+		//docs:begin rebuild-inline
+		if err := postgres.RebuildInline(ctx, config, "titles"); err != nil {
+			return err
+		}
+		//docs:end rebuild-inline
+		return printTitles(ctx, store)
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// Agenda 0, Minutes 0
+	// Agenda 6, Minutes 7
+	// Agenda 6, Minutes 7
+}
+
+func printTitles(ctx context.Context, store *postgres.Store) error {
+	var titles string
+	err := store.Pool().QueryRow(ctx, "SELECT string_agg(title || ' ' || letters, ', ' ORDER BY title) FROM titles").Scan(&titles)
+	fmt.Println(titles)
+	return err
+}
+
 // withExampleStore calls f with a store, on a server that is started for it,
 // with one document for each title.
 func withExampleStore(titles []string, f func(ctx context.Context, store *postgres.Store) error) (err error) {

@@ -89,9 +89,10 @@ func (l *load) flush(ctx context.Context) error {
 	if len(l.rows) == 0 {
 		return nil
 	}
-	err := l.transact(ctx)
+	transact := func(in *inline) error { return l.transact(ctx, in) }
+	err := l.store.withInline(ctx, l.store.pool, transact)
 	for n := 1; n < attempts && isPassing(err) && ctx.Err() == nil; n++ { // to store it again is safe
-		err = l.transact(ctx)
+		err = l.store.withInline(ctx, l.store.pool, transact)
 	}
 	if err != nil {
 		return l.store.failure("import", err)
@@ -101,7 +102,7 @@ func (l *load) flush(ctx context.Context) error {
 	return nil
 }
 
-func (l *load) transact(ctx context.Context) error {
+func (l *load) transact(ctx context.Context, in *inline) error {
 	t, err := l.store.begin(ctx)
 	if err != nil {
 		return err
@@ -114,7 +115,7 @@ func (l *load) transact(ctx context.Context) error {
 	if err := l.requireContinuous(ctx, t.base, rows); err != nil {
 		return err
 	}
-	if err := l.copy(ctx, t, rows); err != nil {
+	if err := l.copy(ctx, t, in, rows); err != nil {
 		return err
 	}
 	if err := t.Commit(ctx); err != nil {
@@ -215,8 +216,8 @@ func (l *load) versions(ctx context.Context, tx pgx.Tx, rows []loadRow) (map[eve
 }
 
 // copy announces the floor, takes positions and stores the events.
-func (l *load) copy(ctx context.Context, t *Tx, rows []loadRow) error {
-	if _, err := t.base.Exec(ctx, l.store.sql("SELECT evident.require_inline($1)"), l.store.inline.signature); err != nil {
+func (l *load) copy(ctx context.Context, t *Tx, in *inline, rows []loadRow) error {
+	if _, err := t.base.Exec(ctx, l.store.sql("SELECT evident.require_inline($1)"), in.signature); err != nil {
 		return err
 	}
 	position, err := first[int64](ctx, t.base, l.store.sql("SELECT evident.take($1)"), len(rows))
@@ -234,7 +235,7 @@ func (l *load) copy(ctx context.Context, t *Tx, rows []loadRow) error {
 		return err
 	}
 	for i := range rows {
-		if err := l.store.inline.apply(ctx, t, rows[i].event); err != nil {
+		if err := in.apply(ctx, t, rows[i].event); err != nil {
 			return err
 		}
 	}

@@ -37,10 +37,15 @@ func (e *InlineError) Unwrap() error { return e.Err }
 type inline struct {
 	projections []projection.Projection
 	types       [][]string // that each wants; nil for all
-	// signature names them with their versions, in order of names. Every program
-	// that appends must have the same, or read models would miss events.
+	// signature names them with their versions, in order of names, as the store's
+	// row does. Every program that appends must have the same, or read models would
+	// miss events.
 	signature string
 }
+
+// rebuilding stands in the store's row behind a projection that appends pass
+// over, because it is being rebuilt.
+const rebuilding = " (rebuilding)"
 
 func newInline(projections []projection.Projection) inline {
 	in := inline{projections: projections, types: make([][]string, len(projections))}
@@ -55,6 +60,35 @@ func newInline(projections []projection.Projection) inline {
 }
 
 func inlineName(p projection.Projection) string { return fmt.Sprintf("%s v%d", p.Name(), p.Version()) }
+
+// namesOf returns the names in a signature.
+func namesOf(signature string) []string {
+	if signature == "" {
+		return nil
+	}
+	return strings.Split(signature, ", ")
+}
+
+// running returns those of the projections that appends apply, given what is
+// deployed, under which signature; or that what is deployed is not these.
+func (in inline) running(deployed string) (now inline, same bool) {
+	names := namesOf(deployed)
+	resting := make(map[string]bool)
+	for i, name := range names {
+		names[i] = strings.TrimSuffix(name, rebuilding)
+		resting[names[i]] = names[i] != name
+	}
+	if strings.Join(names, ", ") != in.signature {
+		return inline{}, false
+	}
+	now.signature = deployed
+	for i, p := range in.projections {
+		if !resting[inlineName(p)] {
+			now.projections, now.types = append(now.projections, p), append(now.types, in.types[i])
+		}
+	}
+	return now, true
+}
 
 // validateInline refuses projections that cannot run in an append's transaction. The
 // error is an [*event.InvalidError].
@@ -115,16 +149,37 @@ func (in inline) applyAll(ctx context.Context, tx *Tx, r *request, v verdict) er
 	return nil
 }
 
+// withInline calls f with the inline projections that appends apply now. The
+// database refuses f's appends if others do since then, because a rebuild has
+// begun or ended; then f is called again. Who asks q what is deployed must not
+// be in f's way.
+func (s *Store) withInline(ctx context.Context, q querier, f func(in *inline) error) error {
+	for n := 1; ; n++ {
+		err := f(s.running.Load())
+		if code, _ := codeOf(err); code != codeInline || n == attempts || s.checkInline(ctx, q) != nil {
+			return err
+		}
+	}
+}
+
 // sendInline is send in a transaction with the inline projections. Who of a
 // batch is refused, by the database or by a projection, is undone alone.
-func (s *Store) sendInline(ctx context.Context, batch []*request, patient bool) ([]verdict, error) {
+func (s *Store) sendInline(ctx context.Context, batch []*request, patient bool) (verdicts []verdict, err error) {
+	err = s.withInline(ctx, s.pool, func(in *inline) error {
+		verdicts, err = s.transactInline(ctx, in, batch, patient)
+		return err
+	})
+	return verdicts, err
+}
+
+func (s *Store) transactInline(ctx context.Context, in *inline, batch []*request, patient bool) ([]verdict, error) {
 	base, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return nil, &undoneError{err}
 	}
 	t := &Tx{store: s, route: s.route, base: base, inner: base} // not on the list of those that Close aborts
 	defer func() { _ = t.Rollback(ctx) }()                      // after Commit it does nothing
-	verdicts, err := s.workInline(ctx, t, batch, patient)
+	verdicts, err := s.workInline(ctx, t, in, batch, patient)
 	switch {
 	case err != nil && errors.Is(err, ErrTxEnded):
 		return nil, err // by a handler, nobody knows how
@@ -139,8 +194,8 @@ func (s *Store) sendInline(ctx context.Context, batch []*request, patient bool) 
 	return verdicts, nil
 }
 
-// workInline is what sendInline does before it commits.
-func (s *Store) workInline(ctx context.Context, t *Tx, batch []*request, patient bool) (verdicts []verdict, err error) {
+// workInline is what transactInline does before it commits.
+func (s *Store) workInline(ctx context.Context, t *Tx, in *inline, batch []*request, patient bool) (verdicts []verdict, err error) {
 	for _, p := range batch[0].premises {
 		if err := p.holdIn(ctx, t.base); err != nil {
 			return nil, err
@@ -148,7 +203,7 @@ func (s *Store) workInline(ctx context.Context, t *Tx, batch []*request, patient
 	}
 	verdicts = make([]verdict, len(batch))
 	for i, r := range batch {
-		if verdicts[i], err = s.sendOneInline(ctx, t, r, len(batch) == 1, patient); err != nil {
+		if verdicts[i], err = s.sendOneInline(ctx, t, in, r, len(batch) == 1, patient); err != nil {
 			return nil, err
 		}
 	}
@@ -157,9 +212,9 @@ func (s *Store) workInline(ctx context.Context, t *Tx, batch []*request, patient
 
 // sendOneInline sends one append of a transaction, if it is not alone there under
 // a savepoint.
-func (s *Store) sendOneInline(ctx context.Context, t *Tx, r *request, alone, patient bool) (v verdict, err error) {
+func (s *Store) sendOneInline(ctx context.Context, t *Tx, in *inline, r *request, alone, patient bool) (v verdict, err error) {
 	step := func(ctx context.Context) error {
-		verdicts, err := s.sendAll(ctx, t.route, t.base.Conn(), []*request{r}, patient, nil)
+		verdicts, err := s.sendAll(ctx, t.route, t.base.Conn(), in.signature, []*request{r}, patient, nil)
 		if err != nil {
 			return err
 		}
@@ -167,7 +222,7 @@ func (s *Store) sendOneInline(ctx context.Context, t *Tx, r *request, alone, pat
 		if !v.accepted {
 			return nil
 		}
-		return s.inline.applyAll(ctx, t, r, v)
+		return in.applyAll(ctx, t, r, v)
 	}
 	if alone {
 		err = step(ctx)
@@ -191,22 +246,31 @@ func isNobodysFault(err error) bool {
 // more can be done in it.
 func isLost(t *Tx) bool { return t.base.Conn().IsClosed() }
 
-// checkInline refuses a store whose inline projections are not the program's.
-func (s *Store) checkInline(ctx context.Context) error {
-	have, err := first[string](ctx, s.pool, s.sql("SELECT inline FROM evident.store"))
+// checkInline finds out which inline projections appends apply, and refuses a
+// store whose inline projections are not the program's.
+func (s *Store) checkInline(ctx context.Context, q querier) error {
+	have, err := first[string](ctx, q, s.sql(selectInline))
 	if err != nil {
 		return err
 	}
-	if want := s.inline.signature; have != want {
-		return &InlineMismatchError{Store: have, Program: want}
+	now, same := s.inline.running(have)
+	if !same {
+		return s.mismatch(have)
 	}
+	s.running.Store(&now)
 	return nil
+}
+
+const selectInline = "SELECT inline FROM evident.store"
+
+func (s *Store) mismatch(have string) error {
+	return &InlineMismatchError{Store: have, Program: s.inline.signature}
 }
 
 // InlineMismatchError says that a program has other inline projections than the
 // store, so that their read models would miss what it appends.
 type InlineMismatchError struct {
-	Store   string // those of the store: "titles v1, totals v3"
+	Store   string // those of the store: "titles v1, totals v3 (rebuilding)"
 	Program string
 }
 

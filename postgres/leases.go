@@ -41,9 +41,8 @@ func (s leases) Acquire(ctx context.Context, name, owner string, ttl time.Durati
 }
 
 func (s leases) acquire(ctx context.Context, c conn, name, owner string, ttl time.Duration) (lease.Lease, error) {
-	micros := int64((ttl + time.Microsecond - 1) / time.Microsecond)
 	for n := 1; ; n++ {
-		taken, err := scanLease(c.QueryRow(ctx, s.store.sql(takeLease), name, owner, s.store.clock(), micros))
+		taken, err := scanLease(c.QueryRow(ctx, s.store.sql(takeLease), name, owner, s.store.clock(), microsOf(ttl)))
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return taken, err
 		}
@@ -61,6 +60,71 @@ func scanLease(row pgx.Row) (l lease.Lease, err error) {
 	err = row.Scan(&l.Name, &l.Owner, &l.Fence, &l.ExpiresAt)
 	l.ExpiresAt = event.Time(l.ExpiresAt)
 	return l, err
+}
+
+// renewLeases renews what is still held as given. The rows are locked in one
+// order, so that no two renewals wait for each other.
+const renewLeases = `
+	WITH held AS (
+		SELECT l.name FROM evident.leases AS l
+		  JOIN unnest($1::text[], $2::text[], $3::bigint[]) AS given (name, owner, fence)
+		    ON (l.name, l.owner, l.fence) = (given.name, given.owner, given.fence)
+		 ORDER BY l.name FOR UPDATE OF l)
+	UPDATE evident.leases AS l
+	   SET expires_at = coalesce($4::timestamptz, clock_timestamp()) + $5::bigint * interval '1 microsecond'
+	 WHERE name IN (SELECT name FROM held)
+	RETURNING name, owner, fence, expires_at`
+
+// Renew implements [lease.Store].
+func (s leases) Renew(ctx context.Context, given []lease.Lease, ttl time.Duration) (renewed []lease.Lease, err error) {
+	if err := lease.CheckRenewal(given, ttl); err != nil || len(given) == 0 {
+		return nil, err
+	}
+	names, owners, fences := make([]string, len(given)), make([]string, len(given)), make([]int64, len(given))
+	for i, l := range given {
+		names[i], owners[i], fences[i] = l.Name, l.Owner, signed(l.Fence)
+	}
+	err = s.store.call(ctx, "renew leases", func(ctx context.Context, c conn) error {
+		found, err := collect(ctx, c, scanLease, s.store.sql(renewLeases), names, owners, fences, s.store.clock(), microsOf(ttl))
+		renewed = inOrder(given, found)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return renewed, nil
+}
+
+// inOrder returns those of the given leases that were found.
+func inOrder(given, found []lease.Lease) (renewed []lease.Lease) {
+	byName := make(map[string]lease.Lease, len(found))
+	for _, l := range found {
+		byName[l.Name] = l
+	}
+	for _, l := range given {
+		if held := byName[l.Name]; held.Owner == l.Owner && held.Fence == l.Fence {
+			renewed = append(renewed, held)
+		}
+	}
+	return renewed
+}
+
+// microsOf returns a time to live as the database counts it, never less than given.
+func microsOf(ttl time.Duration) int64 { return int64((ttl + time.Microsecond - 1) / time.Microsecond) }
+
+// List implements [lease.Store].
+func (s leases) List(ctx context.Context, prefix string) (list []lease.Lease, err error) {
+	if err := lease.CheckPrefix(prefix); err != nil {
+		return nil, err
+	}
+	err = s.store.call(ctx, "list leases", func(ctx context.Context, c conn) error {
+		list, err = collect(ctx, c, scanLease, s.store.sql(`
+			SELECT name, owner, fence, expires_at FROM evident.leases
+			 WHERE name >= $1 AND starts_with(name, $1) AND owner <> '' AND expires_at > coalesce($2::timestamptz, clock_timestamp()) ORDER BY name`),
+			prefix, s.store.clock())
+		return err
+	})
+	return list, err
 }
 
 // Release implements [lease.Store].

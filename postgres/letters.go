@@ -10,7 +10,7 @@ import (
 	"github.com/evident-go/evident/event"
 )
 
-const letterColumns = "projection, version, sequence_key, position, event_id, event_type, cause, attempts, parked_at, tried_at"
+const letterColumns = "projection, version, sequence_key, position, event_id, event_type, cause, attempts, redrives, parked_at, tried_at"
 
 // scanLetter reads letterColumns, and what follows them into more.
 func scanLetter(row pgx.Row, more ...any) (dlq.Letter, error) {
@@ -18,7 +18,7 @@ func scanLetter(row pgx.Row, more ...any) (dlq.Letter, error) {
 		l     dlq.Letter
 		tried *time.Time
 	)
-	dest := []any{&l.Sequence.Projection, &l.Sequence.Version, &l.Sequence.Key, &l.Position, &l.EventID, &l.EventType, &l.Cause, &l.Attempts, &l.ParkedAt, &tried}
+	dest := []any{&l.Sequence.Projection, &l.Sequence.Version, &l.Sequence.Key, &l.Position, &l.EventID, &l.EventType, &l.Cause, &l.Attempts, &l.Redrives, &l.ParkedAt, &tried}
 	err := row.Scan(append(dest, more...)...)
 	l.ParkedAt, l.TriedAt = event.Time(l.ParkedAt), restored(tried)
 	return l, err
@@ -67,7 +67,7 @@ func (d deadLetters) Sequences(ctx context.Context, f dlq.Filter) (parked []dlq.
 	where.sql.WriteString(" ORDER BY l.parked_at, l.position, l.sequence_key LIMIT " + where.arg(limitOf(max(f.Limit, 0))))
 	//nolint:unqueryvet // l has just letterColumns.
 	const query = `
-		SELECT l.*, n.letters, s.next_retry
+		SELECT l.*, n.letters, s.next_retry, s.until_position
 		  FROM evident.dead_letter_sequences AS s
 		 CROSS JOIN LATERAL (
 		       SELECT ` + letterColumns + ` FROM evident.dead_letters
@@ -88,7 +88,7 @@ func scanParked(row pgx.Row) (dlq.Parked, error) {
 		p    dlq.Parked
 		next *time.Time
 	)
-	first, err := scanLetter(row, &p.Letters, &next)
+	first, err := scanLetter(row, &p.Letters, &next, &p.Until)
 	p.Sequence, p.First, p.NextRetry = first.Sequence, first, restored(next)
 	return p, err
 }

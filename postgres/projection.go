@@ -9,6 +9,7 @@ import (
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/projection"
+	"github.com/evident-go/evident/registry"
 )
 
 var (
@@ -18,6 +19,8 @@ var (
 	_ projection.Validator    = (*Projection)(nil)
 	_ projection.ResetChecker = (*Projection)(nil)
 	_ projection.Sequencer    = (*Projection)(nil)
+	_ projection.Laned        = (*Projection)(nil)
+	_ projection.Rewinder     = (*Projection)(nil)
 )
 
 // Projection is a projection into tables of the store's own database. Each
@@ -26,12 +29,15 @@ var (
 type Projection struct {
 	*projection.Declared[*Tx]
 
-	tables []table
+	tables  []table
+	fronts  []front
+	indexes []index
 }
 
 // NewProjection returns a projection that is put together from parts: [On],
-// [OnEvery] or [OnBatch], [Table], [OnReset], [SequenceBy] and [Codec]. Name
-// and version name its checkpoint; a new version starts from the first event.
+// [OnEvery] or [OnBatch], [Table], [View], [Index], [OnReset], [OnRewind],
+// [InLanes], [SequenceBy] and [Codec]. Name and version name its checkpoint; a
+// new version starts from the first event.
 //
 // It runs on a [Store] of this package only; on any other it stops with a
 // [*event.DefinitionError]. Parts that contradict each other are a
@@ -50,7 +56,7 @@ type Projection struct {
 // handler must not append to the store itself, or wait for a projection: the
 // append may wait for the handler's transaction, which waits for it.
 func NewProjection(name string, version int, parts ...Part) *Projection {
-	d := &declaration{Declaration: projection.Declare[*Tx](name, version)}
+	d := &declaration{Declaration: projection.Declare[*Tx](name, version), name: registry.Name{Projection: name, Version: version}}
 	for _, part := range parts {
 		if part == nil {
 			d.Refuse("a part is nil")
@@ -58,20 +64,24 @@ func NewProjection(name string, version int, parts ...Part) *Projection {
 		}
 		part(d)
 	}
-	d.declareTables(name, version)
+	d.declareRelations()
+	indexes := d.declareIndexes()
 	for _, reset := range d.resets {
 		d.OnReset(reset)
 	}
 	target := func(ctx context.Context, tx projection.Tx) (*Tx, error) { return own(ctx, name, tx) }
-	return &Projection{Declared: d.Build(target), tables: d.tables}
+	return &Projection{Declared: d.Build(target), tables: d.tables, fronts: d.fronts, indexes: indexes}
 }
 
 // declaration collects what parts say.
 type declaration struct {
 	*projection.Declaration[*Tx]
 
-	tables []table
-	resets []func(ctx context.Context, tx *Tx) error // to run when the tables are empty
+	name    registry.Name
+	tables  []table
+	fronts  []front
+	indexes []string                                  // their statements
+	resets  []func(ctx context.Context, tx *Tx) error // to run when the tables are empty
 }
 
 // lending gives a handler the form that a declaration wants: of a transaction
@@ -121,8 +131,25 @@ func OnReset(f func(ctx context.Context, tx pgx.Tx) error) Part {
 	}
 }
 
-// SequenceBy sets the key by which events park behind one that failed. The
-// default, also for nil, is the event's stream.
+// OnRewind undoes what handlers have made of the events above a position, in the
+// transaction that also puts the checkpoint back: without it the projection can
+// be rebuilt, but not rewound. See [projection.Rewinder].
+func OnRewind(f func(ctx context.Context, tx pgx.Tx, position uint64) error) Part {
+	return func(d *declaration) { d.OnRewind(lending(f)) }
+}
+
+// InLanes divides the projection into so many lanes to begin with, from 1 to
+// [projection.Slots]: events of different streams are then applied at once, also
+// by several processes, those of one stream in order. Handlers of different
+// lanes that write the same rows wait for each other. For an inline projection
+// it has no meaning.
+func InLanes(lanes int) Part {
+	return func(d *declaration) { d.InLanes(lanes) }
+}
+
+// SequenceBy sets the key by which events park behind one that failed, and by
+// which they are divided among lanes. The default, also for nil, is the event's
+// stream.
 func SequenceBy(key func(e event.Event) string) Part {
 	return func(d *declaration) { d.SequenceBy(key) }
 }
@@ -176,8 +203,13 @@ func (p *Projection) sound(tx projection.Tx, err error) error {
 	}
 }
 
+// registered returns the projection's name as it is written down.
+func (p *Projection) registered() registry.Name {
+	return registry.Name{Projection: p.Name(), Version: p.Version()}
+}
+
 // Prepare implements [projection.Preparer]: it creates the tables that are not
-// there.
+// there, and finds out whether the views could be.
 func (p *Projection) Prepare(ctx context.Context, tx projection.Tx) error {
 	if err := p.Validate(); err != nil {
 		return err
@@ -187,9 +219,29 @@ func (p *Projection) Prepare(ctx context.Context, tx projection.Tx) error {
 		return err
 	}
 	for _, table := range p.tables {
-		if err := table.of(p.Name(), p.Version(), t).prepare(ctx); err != nil {
+		if err := table.relation(p.registered(), t).prepare(ctx); err != nil {
+			return err
+		}
+	}
+	for _, front := range p.fronts {
+		if err := front.check(ctx, front.relation(p.registered(), t)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// intact reports whether all tables are there as they are declared.
+func (p *Projection) intact(ctx context.Context, t *Tx) (bool, error) {
+	for _, table := range p.tables {
+		r := table.relation(p.registered(), t)
+		f, err := r.look(ctx)
+		if err != nil {
+			return false, err
+		}
+		if f.kind != kindTable || f.noted != kindTable || f.by != r.of || f.text != r.text() {
+			return false, nil
+		}
+	}
+	return true, nil
 }

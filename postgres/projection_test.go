@@ -270,6 +270,19 @@ func TestProjectionDefinitions(t *testing.T) {
 		"name with a digit":     {ok, postgres.Table("1a", "n int")},
 		"name with two schemas": {ok, postgres.Table("a.b.c", "n int")},
 		"name that is too long": {ok, postgres.Table(fmt.Sprintf("%064d", 0), "n int")},
+		"view with a digit":     {ok, postgres.View("1a", "SELECT 1")},
+		"view named twice":      {ok, postgres.View("a", "SELECT 1"), postgres.View("a", "SELECT 1")},
+		"view like its table":   {ok, postgres.View("a", "SELECT 1"), postgres.Table("a", "n int")},
+		"view without a query":  {ok, postgres.View("a", " ")},
+		"index of nothing":      {ok, postgres.Index("CREATE INDEX i ON a (n)")},
+		"index twice":           {ok, postgres.Table("a", "n int"), postgres.Index("CREATE INDEX i ON a (n)"), postgres.Index("CREATE INDEX I ON a (m)")},
+		"no index":              {ok, postgres.Table("a", "n int"), postgres.Index("CREATE TABLE i (n int)")},
+		"index without a name":  {ok, postgres.Table("a", "n int"), postgres.Index("CREATE INDEX ON a (n)")},
+		"index concurrently":    {ok, postgres.Table("a", "n int"), postgres.Index("CREATE INDEX CONCURRENTLY i ON a (n)")},
+		"index and more":        {ok, postgres.Table("a", "n int"), postgres.Index("CREATE INDEX i ON a (n); DROP TABLE a")},
+		"no lanes":              {ok, postgres.InLanes(0)},
+		"nil rewind":            {ok, postgres.OnRewind(nil)},
+		"nil reset":             {ok, postgres.OnReset(nil)},
 	} {
 		p := postgres.NewProjection("p", 1, parts...)
 		require.ErrorIs(t, p.Validate(), event.ErrDefinition, name)
@@ -277,6 +290,8 @@ func TestProjectionDefinitions(t *testing.T) {
 		require.ErrorIs(t, p.Prepare(t.Context(), nil), event.ErrDefinition, name)
 		require.ErrorIs(t, p.Reset(t.Context(), nil), event.ErrDefinition, name)
 		require.ErrorIs(t, p.CanReset(), event.ErrDefinition, name)
+		require.ErrorIs(t, p.GoLive(t.Context(), nil), event.ErrDefinition, name)
+		require.ErrorIs(t, p.Finish(t.Context(), nil), event.ErrDefinition, name)
 	}
 	p := postgres.NewProjection("p", 1, ok)
 	require.NoError(t, p.Validate())

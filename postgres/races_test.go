@@ -36,12 +36,15 @@ func TestTwoProcessesRunOneProjection(t *testing.T) {
 	expire := func(owner string) (owned bool) {
 		return store.count(t, "WITH l AS (UPDATE evident.leases SET expires_at = 'epoch' WHERE owner = '"+owner+"' RETURNING 1) SELECT count(*) FROM l") > 0
 	}
+	takenOver := func() bool { // the lease, and the checkpoint under its fence
+		return store.count(t, "SELECT count(*) FROM evident.checkpoints AS c JOIN evident.leases AS l ON c.fence = l.fence") > 0
+	}
 	sleep := func(owner string, position uint64) {
 		if _, twice := slept.Load(position); twice || position%(streams*each/takeovers) != 1 || !expire(owner) {
 			return // somebody who has lost the lease does not count: whoever has it will sleep
 		}
 		slept.Store(position, true)
-		assert.Eventually(t, func() bool { return !expire(owner) }, 20*time.Second, 5*time.Millisecond)
+		assert.Eventually(t, func() bool { return !expire(owner) && takenOver() }, 20*time.Second, 5*time.Millisecond)
 	}
 	var wg sync.WaitGroup
 	for owner, process := range map[string]*postgres.Store{"one": store.Store, "other": store.again(t)} {

@@ -21,8 +21,9 @@ const (
 	CanRead Right = iota + 1
 	// CanAppend opens a store and appends. It includes CanRead.
 	CanAppend
-	// CanProject runs projections: it moves checkpoints, parks events, takes
-	// leases, writes the audit log. It includes CanAppend.
+	// CanProject runs projections, and decides about them: it moves checkpoints,
+	// parks events, takes leases, pauses and rebuilds, writes the audit log. It
+	// includes CanAppend.
 	CanProject
 	// CanReset empties the audit log and user activity, for a rebuild.
 	CanReset
@@ -133,6 +134,8 @@ func privileges() []privilege {
 		{CanProject, "TABLE", "evident.discarded_letters", change},
 		{CanProject, "TABLE", "evident.leases", change},
 		{CanProject, "TABLE", "evident.projection_tables", change},
+		{CanProject, "TABLE", "evident.projections", "SELECT, INSERT, UPDATE"},
+		{CanProject, "TABLE", "evident.inline_builds", change},
 		{CanProject, "TABLE", "evident.audit_log", "INSERT"},
 		{CanProject, "TABLE", "evident.user_activity", "INSERT"},
 

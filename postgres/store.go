@@ -25,7 +25,8 @@ var (
 type Store struct {
 	config  Config
 	schema  schema
-	inline  inline
+	inline  inline                 // that the program has
+	running atomic.Pointer[inline] // of those, what appends apply
 	id      uuid.UUID
 	pool    *pgxpool.Pool
 	release func() // closes the pool if it is the store's own
@@ -76,7 +77,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 // newStore returns a store that is not connected.
 func newStore(config Config) *Store {
 	config = config.withDefaults()
-	return &Store{
+	s := &Store{
 		config:   config,
 		schema:   schema(config.Schema),
 		inline:   newInline(config.Inline),
@@ -85,6 +86,8 @@ func newStore(config Config) *Store {
 		open:     make(map[*Tx]struct{}),
 		patience: make(chan struct{}, mostHeld),
 	}
+	s.running.Store(&s.inline)
+	return s
 }
 
 // connect makes the pool and checks what it leads to.

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/evident-go/evident/aggregate"
 	"github.com/evident-go/evident/aggregate/snapshottest"
 	"github.com/evident-go/evident/checkpoint/checkpointtest"
@@ -12,6 +14,8 @@ import (
 	"github.com/evident-go/evident/lease/leasetest"
 	"github.com/evident-go/evident/projection"
 	"github.com/evident-go/evident/projection/projectiontest"
+	"github.com/evident-go/evident/registry"
+	"github.com/evident-go/evident/registry/registrytest"
 )
 
 // What is done in transactions is done by another process.
@@ -53,6 +57,26 @@ func TestConformanceLeases(t *testing.T) {
 		config.Now = now
 		return leases{Store: open(t, config).Leases(), reopen: func() (lease.Store, error) { return open(t, config).Leases(), nil }}
 	})
+}
+
+func TestConformanceRegistry(t *testing.T) {
+	t.Parallel()
+	shared := newSharedDatabase(t)
+	registrytest.Run(t, func(t *testing.T) registrytest.Harness {
+		t.Helper()
+		home := shared.home(t)
+		return registrytest.Harness{Store: home.Registry(), InTx: projectiontest.InTx(home.again(t), records(t))}
+	})
+}
+
+// records returns what finds the records of a transaction.
+func records(t *testing.T) func(tx projection.Tx) registry.Store {
+	t.Helper()
+	return func(tx projection.Tx) registry.Store {
+		bound, ok := tx.(interface{ Registry() registry.Store })
+		assert.True(t, ok)
+		return bound.Registry()
+	}
 }
 
 func TestConformanceSnapshots(t *testing.T) {

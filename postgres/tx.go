@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -97,8 +98,8 @@ func (t *Tx) Savepoint(ctx context.Context, f func(ctx context.Context) error) (
 	done := false
 	defer func() {
 		t.inner = outer
-		// Whatever became of ctx, the savepoint has to be ended.
-		lasting := context.WithoutCancel(ctx)
+		lasting, cancel := toEnd(ctx)
+		defer cancel()
 		if done {
 			err = t.failure("savepoint", nested.Commit(lasting))
 		} else {
@@ -110,6 +111,15 @@ func (t *Tx) Savepoint(ctx context.Context, f func(ctx context.Context) error) (
 	}
 	done = err == nil
 	return err
+}
+
+// longestEnd is how long the server may take to end a savepoint or to roll back.
+// One that is silent for so long is given up, and the connection with it.
+const longestEnd = 5 * time.Second
+
+// toEnd returns a context for ending something, whatever has become of ctx.
+func toEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), longestEnd)
 }
 
 // What a connection says of its transaction.
@@ -144,7 +154,9 @@ func (t *Tx) Commit(ctx context.Context) error {
 
 // Rollback implements [projection.Tx]. It works when ctx has ended, too.
 func (t *Tx) Rollback(ctx context.Context) error {
-	err := t.end(context.WithoutCancel(ctx), ErrTxEnded, func(ctx context.Context) error {
+	lasting, cancel := toEnd(ctx)
+	defer cancel()
+	err := t.end(lasting, ErrTxEnded, func(ctx context.Context) error {
 		if err := t.base.Rollback(ctx); !errors.Is(err, pgx.ErrTxClosed) {
 			return err
 		}
@@ -216,6 +228,7 @@ func (t *Tx) failure(op string, err error) error {
 // conn is what a pool and a transaction have in common.
 type conn interface {
 	querier
+	Begin(ctx context.Context) (pgx.Tx, error)
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults

@@ -69,7 +69,11 @@ func (w *within) Append(ctx context.Context, appends ...eventstore.Append) (even
 		return result, refusal
 	}
 	t := &Tx{store: w.Store, route: w.route, base: w.tx, inner: w.tx}
-	v, err := w.sendOneInline(ctx, t, r, len(w.inline.projections) == 0, true)
+	var v verdict
+	err = w.withInline(ctx, w.tx, func(in *inline) error {
+		v, err = w.sendOneInline(ctx, t, in, r, len(w.inline.projections) == 0, true)
+		return err
+	})
 	switch {
 	case err != nil:
 		return eventstore.Result{}, w.failure("append", err)

@@ -13,19 +13,47 @@ import (
 	"github.com/evident-go/evident/eventstore"
 )
 
-// catchUp applies everything up to head, batch by batch. Positions of events
-// that the projection does not want are passed over with the rest.
+// catchUp applies everything up to head, in stretches of which each is saved, so
+// that also a long way through events that nobody wants is gone only once.
+// Where there are none the stretches grow: positions may have gaps of any size.
 func (w *worker) catchUp(ctx context.Context, head uint64) error {
-	if head <= w.position {
-		return nil
+	for length := uint64(firstStretch); w.position < head; {
+		some, err := w.stretch(ctx, min(head, w.position+length))
+		if err != nil {
+			return err
+		}
+		if length = min(2*length, longestStretch); some {
+			length = firstStretch
+		}
 	}
+	return nil
+}
+
+// Stretches, in positions. The sum of the longest and a position is a position.
+const (
+	firstStretch   = 50_000
+	longestStretch = 1 << 62
+)
+
+// stretch applies everything up to a position, batch by batch, and reports whether
+// there was anything. Positions of events that the projection does not want are
+// passed over with the rest.
+func (w *worker) stretch(ctx context.Context, head uint64) (some bool, err error) {
 	w.board.update(func(s *Status) { s.State, s.Head = CatchingUp, max(s.Head, head) })
 	batch := make([]event.Event, 0, min(w.config.BatchSize, 1024))
 	var opened time.Time
 	query := eventstore.Query{After: w.position, Until: head, Types: w.projection.EventTypes()}
 	for e, err := range w.events.ReadAll(ctx, query) {
 		if err != nil {
-			return errors.Join(fmt.Errorf("read events: %w", err), w.flush(ctx, batch, lastPosition(batch, w.position)))
+			return some, errors.Join(fmt.Errorf("read events: %w", err), w.flush(ctx, batch, lastPosition(batch, w.position)))
+		}
+		some = true
+		mine, err := w.isMine(e)
+		if err != nil {
+			return some, errors.Join(err, w.flush(ctx, batch, lastPosition(batch, w.position)))
+		}
+		if !mine {
+			continue
 		}
 		if len(batch) == 0 {
 			opened = w.config.Now()
@@ -34,11 +62,11 @@ func (w *worker) catchUp(ctx context.Context, head uint64) error {
 			continue
 		}
 		if err := w.flushAll(ctx, batch, e.Position); err != nil {
-			return err
+			return some, err
 		}
 		batch = batch[:0]
 	}
-	return w.flushAll(ctx, batch, head)
+	return some, w.flushAll(ctx, batch, head)
 }
 
 // flushAll flushes a batch, in several transactions if its handlers take
@@ -83,13 +111,68 @@ func (w *worker) flush(ctx context.Context, batch []event.Event, to uint64) erro
 	ending := ctx.Err
 	ctx, stop := w.grace(ctx)
 	defer stop()
+	if w.renewer.hasExpired(w.lease) {
+		return &lostError{fence: w.lease.Fence}
+	}
+	if len(batch) == 0 {
+		return w.applyBatchOf(ctx, batch, ending, to)
+	}
+	ctx, end := w.config.begin(ctx, w.step(ApplyStep, batch))
+	w.done = StepEnd{}
+	err := w.applyBatchOf(ctx, batch, ending, to)
+	w.done.Err, w.done.Class = err, w.classOf(err)
+	end(w.done)
+	return err
+}
+
+// step describes a step to the observer.
+func (w *worker) step(kind StepKind, batch []event.Event) Step {
+	s := Step{Kind: kind, Projection: w.key.Projection, Version: w.key.Version, Lane: w.key.Lane, Owner: w.config.Owner, Events: len(batch)}
+	if len(batch) > 0 {
+		s.First, s.Last = batch[0].Position, batch[len(batch)-1].Position
+	}
+	return s
+}
+
+// applyBatchOf is what flush does with a batch.
+func (w *worker) applyBatchOf(ctx context.Context, batch []event.Event, ending func() error, to uint64) error {
 	if w.goesTogether(batch) {
 		err := w.applyTogether(ctx, w.newOutcome(batch, ending), to)
 		if err == nil || !w.blamesAnEvent(err, ending) {
 			return err
 		}
 	}
-	return w.applyEach(ctx, w.newOutcome(batch, ending), to)
+	err := w.applyEach(ctx, w.newOutcome(batch, ending), to)
+	if w.commitBlames(err) {
+		return w.applySingly(ctx, batch, ending, to)
+	}
+	return err
+}
+
+// applySingly applies a batch event by event, each in a transaction of its own,
+// to find the one that cannot be committed.
+func (w *worker) applySingly(ctx context.Context, batch []event.Event, ending func() error, to uint64) error {
+	for i := range batch {
+		one, until := batch[i:i+1], batch[i].Position
+		if i == len(batch)-1 {
+			until = to
+		}
+		err := w.applyEach(ctx, w.newOutcome(one, ending), until)
+		if w.commitBlames(err) {
+			err = w.giveUpAlone(ctx, w.newOutcome(one, ending), until, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// giveUpAlone gives up the one event of a batch, which was not applied.
+func (w *worker) giveUpAlone(ctx context.Context, o *outcome, to uint64, cause error) error {
+	o.to = to
+	w.attempt = attempt{position: o.batch[0].Position, count: 1}
+	return w.transact(ctx, o, func(tx Tx) error { return w.giveUp(ctx, tx.DeadLetters(), o, 0, cause) })
 }
 
 // applyEach applies a batch event by event. What an error means is decided for
@@ -125,11 +208,14 @@ func (w *worker) walk(ctx context.Context, tx Tx, letters dlq.Store, o *outcome)
 	}
 	opened := w.config.Now()
 	for i, e := range o.batch {
+		if tx == nil && w.renewer.hasExpired(w.lease) {
+			return &lostError{fence: w.lease.Fence} // what it does outside nobody could take back
+		}
 		if i > 0 && (ctx.Err() != nil || w.config.Now().Sub(opened) >= w.config.BatchTime) {
 			o.to = o.batch[i-1].Position
 			break
 		}
-		if o.stopped = w.step(ctx, tx, letters, o, i); o.stopped != nil {
+		if o.stopped = w.applyOne(ctx, tx, letters, o, i); o.stopped != nil {
 			o.to = e.Position - 1
 			break
 		}
@@ -137,8 +223,8 @@ func (w *worker) walk(ctx context.Context, tx Tx, letters dlq.Store, o *outcome)
 	return nil
 }
 
-// step applies one event, or parks it, or returns why the batch cannot go on.
-func (w *worker) step(ctx context.Context, tx Tx, letters dlq.Store, o *outcome, i int) error {
+// applyOne applies one event, or parks it, or returns why the batch cannot go on.
+func (w *worker) applyOne(ctx context.Context, tx Tx, letters dlq.Store, o *outcome, i int) error {
 	parked, err := o.isParked(i)
 	if err != nil {
 		return err
@@ -149,12 +235,12 @@ func (w *worker) step(ctx context.Context, tx Tx, letters dlq.Store, o *outcome,
 	e := o.batch[i]
 	cause := w.applyAlone(ctx, tx, e)
 	if cause == nil {
-		o.applied++
+		o.succeeded(1)
 		w.attempt = attempt{}
 		return nil
 	}
 	class := w.meaning(cause, o.ending)
-	if !blamesEvent(class) {
+	if !blamesEvent(class) || ctx.Err() != nil || errors.Is(cause, ErrTxUndone) {
 		return &handlerError{position: e.Position, err: cause}
 	}
 	if w.countAttempt(e.Position) < w.config.Retry.MaxAttempts && class == Unclassified {
@@ -165,11 +251,7 @@ func (w *worker) step(ctx context.Context, tx Tx, letters dlq.Store, o *outcome,
 
 // countAttempt returns how often the event has failed in a row.
 func (w *worker) countAttempt(position uint64) int {
-	if w.attempt.position != position {
-		w.attempt = attempt{position: position}
-	}
-	w.attempt.count++
-	return w.attempt.count
+	return w.attempt.at(position)
 }
 
 // giveUp does with a poison event what the configuration says.
@@ -190,6 +272,9 @@ func (w *worker) giveUp(ctx context.Context, letters dlq.Store, o *outcome, i in
 		}
 		w.log.Error("poison event skipped", fields...)
 	default:
+		if o.inARow >= w.config.Circuit {
+			return &circuitError{position: e.Position, parked: o.inARow, err: cause}
+		}
 		if err := o.park(ctx, letters, i, cause, attempts); err != nil {
 			return err
 		}
@@ -211,7 +296,16 @@ func (w *worker) apply(ctx context.Context, tx Tx, e event.Event) error {
 	if w.batcher != nil {
 		return w.applyBatch(ctx, tx, []event.Event{e})
 	}
-	return Recovered(func() error { return w.projection.Apply(ctx, tx, e) })
+	return Recovered(func() error { return readable(w.projection.Apply(ctx, tx, e)) })
+}
+
+// readable returns err once its text was read: of an error that is a typed nil
+// that panics, and had better do so where panics are recovered.
+func readable(err error) error {
+	if err != nil {
+		_ = err.Error()
+	}
+	return err
 }
 
 // transact runs f in a transaction and commits in it what came out: letters
@@ -236,7 +330,13 @@ func (w *worker) transact(ctx context.Context, o *outcome, f func(Tx) error) err
 	if err != nil {
 		return err
 	}
-	w.position = o.to
+	w.position, w.inARow, w.commits = o.to, o.inARow, attempt{}
+	w.done.Applied += int(o.applied) //nolint:gosec // at most a batch.
+	w.done.Parked += len(o.letters)
+	w.done.Skipped += len(o.discards)
+	if len(o.letters) > 0 {
+		w.letters.parked(w.config.Now(), o.firstRetry())
+	}
 	status := w.board.moved(w.config.Now(), o.to, o.applied)
 	w.tell(status)
 	return nil

@@ -6,28 +6,25 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/registry"
 )
 
 // recheck is how often WaitFor looks at a checkpoint that another process moves.
 const recheck = 100 * time.Millisecond
 
-func (w *worker) waitFor(ctx context.Context, position uint64) error {
+// waitFor waits until all lanes have come to a position. Their number may change
+// meanwhile.
+func (s *steward) waitFor(ctx context.Context, position uint64) error {
 	for {
-		status, changed := w.board.look()
-		running := status.State == CatchingUp || status.State == Live // else somebody may have reset it
-		if running && status.Position >= position {
-			return nil
-		}
-		c, err := w.progress.Checkpoints().Load(ctx, w.key)
+		_, workers, err := s.look(ctx)
 		if err != nil {
-			return fmt.Errorf("wait for %s: %w", w.key, err)
+			return fmt.Errorf("wait for %s: %w", s.name, err)
 		}
-		if c.Position >= position {
-			return nil
-		}
-		if status.State == Failed {
-			return fmt.Errorf("projection %q: %w", w.key.Projection, errors.Join(ErrStopped, status.LastError))
+		behind, changed, err := firstBehind(ctx, workers, position)
+		if err != nil || behind == nil {
+			return err
 		}
 		timer := time.NewTimer(recheck)
 		select {
@@ -37,26 +34,42 @@ func (w *worker) waitFor(ctx context.Context, position uint64) error {
 		}
 		timer.Stop()
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("wait for %s to reach position %d, it is at %d: %w", w.key, position, c.Position, err)
+			return fmt.Errorf("wait for %s to reach position %d, it is at %d: %w", behind.Key, position, behind.Position, err)
 		}
 	}
 }
 
-// measure completes the status with what only the store knows.
+// firstBehind returns the checkpoint of the first lane that is below a position,
+// nil if none is, and a channel that is closed when it may have moved.
+func firstBehind(ctx context.Context, workers []*worker, position uint64) (*checkpoint.Checkpoint, <-chan struct{}, error) {
+	for _, w := range workers {
+		status, changed := w.board.look()
+		running := status.State == CatchingUp || status.State == Live // else somebody may have reset it
+		if running && status.Position >= position {
+			continue
+		}
+		c, err := w.progress.Checkpoints().Load(ctx, w.key)
+		if err != nil {
+			return nil, nil, fmt.Errorf("wait for %s: %w", w.key, err)
+		}
+		if c.Position >= position {
+			continue
+		}
+		if status.State == Failed {
+			return nil, nil, fmt.Errorf("projection %q: %w", w.key.Projection, errors.Join(ErrStopped, status.LastError))
+		}
+		return &c, changed, nil
+	}
+	return nil, nil, nil
+}
+
+// measure completes the status of a lane with what only the store knows.
 func (w *worker) measure(ctx context.Context, head uint64) (Status, error) {
 	c, err := w.progress.Checkpoints().Load(ctx, w.key)
 	if err != nil {
 		return Status{}, err // the caller says what was done.
 	}
-	stats, err := w.progress.DeadLetters().Stats(ctx, w.key.Projection, w.key.Version)
-	if err != nil {
-		return Status{}, err // the caller says what was done.
-	}
-	status := w.board.update(func(s *Status) {
-		s.Position, s.Head, s.DeadLetters = c.Position, head, stats
-	})
-	status.Behind, err = w.behind(ctx, status)
-	return status, err
+	return w.board.update(func(s *Status) { s.Position, s.Head = c.Position, head }), nil
 }
 
 // behind returns the age of the oldest event above the checkpoint.
@@ -73,54 +86,80 @@ func (w *worker) behind(ctx context.Context, s Status) (time.Duration, error) {
 	return 0, nil
 }
 
-// reset empties checkpoint, letters and target. For a target outside the
-// store's database the checkpoint goes first: if that is all that happens,
-// events are applied again, and none is missed.
-func (w *worker) reset(ctx context.Context) error {
-	if !w.running.TryLock() {
-		return fmt.Errorf("reset projection %q: %w", w.key.Projection, ErrRunning)
+// measure puts the status together from what the lanes know and what only the
+// store does.
+func (s *steward) measure(ctx context.Context, head uint64) (Status, error) {
+	r, workers, err := s.look(ctx)
+	if err != nil {
+		return Status{}, err // the caller says what was done.
 	}
-	defer w.running.Unlock()
-	if c, ok := w.projection.(ResetChecker); ok {
-		if err := c.CanReset(); err != nil {
-			return fmt.Errorf("reset projection %q: %w", w.key.Projection, err)
+	lanes := make([]Status, len(workers))
+	for i, w := range workers {
+		if lanes[i], err = w.measure(ctx, head); err != nil {
+			return Status{}, err // the caller says what was done.
 		}
 	}
-	owned, stop, err := w.borrow(ctx)
+	status := summary(lanes).decided(r)
+	status.DeadLetters, err = s.config.Progress.DeadLetters().Stats(ctx, s.name.Projection, s.name.Version)
 	if err != nil {
-		return err
+		return Status{}, err // the caller says what was done.
 	}
-	defer stop()
-	if err := w.resetAll(owned); err != nil {
-		return fmt.Errorf("reset projection %q: %w", w.key.Projection, err)
+	status.Behind, err = workers[0].behind(ctx, status)
+	return status, err
+}
+
+// pulse returns what is known without a look at the store.
+func (s *steward) pulse() Status {
+	workers, r := s.workers(), s.known()
+	lanes := make([]Status, len(workers))
+	for i, w := range workers {
+		lanes[i], _ = w.board.look()
 	}
-	w.attempt = attempt{}
-	w.board.update(func(s *Status) { s.State, s.Position, s.Applied, s.LastError, s.ErrorAt = Idle, 0, 0, nil, 0 })
+	return summary(lanes).decided(r)
+}
+
+// decided adds what the registry says.
+func (s Status) decided(r registry.Record) Status {
+	s.Stage, s.Finished, s.Pause, s.Order = r.State, r.Finished, r.Pause, r.Order
+	return s
+}
+
+// reset empties a projection that is not run, see [Runner.Reset].
+func (s *steward) reset(ctx context.Context) error {
+	if !s.running.TryLock() {
+		return fmt.Errorf("reset projection %q: %w", s.name.Projection, ErrRunning)
+	}
+	defer s.running.Unlock()
+	if err := s.resetAlone(ctx); err != nil {
+		return fmt.Errorf("reset projection %q: %w", s.name.Projection, err)
+	}
 	return nil
 }
 
-// resetAll does the work of reset, under a lease that ctx ends with.
-func (w *worker) resetAll(ctx context.Context) error {
-	if err := w.inTx(ctx, func(tx Tx) error { return w.resetIn(ctx, tx) }); err != nil {
-		return err
-	}
-	if w.projection.Guarantee() != ExactlyOnce {
-		if err := Recovered(func() error { return w.projection.Reset(ctx, nil) }); err != nil {
-			return err
+func (s *steward) resetAlone(ctx context.Context) error {
+	if c, ok := s.projection.(ResetChecker); ok {
+		if err := c.CanReset(); err != nil {
+			return err // says what to do.
 		}
 	}
-	return context.Cause(ctx) // a target that was reset too late may have been built by another owner
-}
-
-func (w *worker) resetIn(ctx context.Context, tx Tx) error {
-	if err := tx.Checkpoints().Reset(ctx, w.key); err != nil {
-		return err // the caller says what was done.
+	if _, err := s.enroll(ctx); err != nil {
+		return err
 	}
-	if err := tx.DeadLetters().Clear(ctx, w.key.Projection, w.key.Version); err != nil {
-		return err // the caller says what was done.
+	r, _, err := s.look(ctx)
+	if err != nil {
+		return err
 	}
-	if w.projection.Guarantee() != ExactlyOnce {
-		return nil
+	owned, held, err := s.seize(ctx, s.orderly(), keysOf(s.name, r.Lanes))
+	if err != nil {
+		return err
 	}
-	return Recovered(func() error { return w.projection.Reset(ctx, tx) })
+	defer held.release()
+	if r, _, err = s.look(owned); err != nil {
+		return err
+	}
+	err = s.empty(owned, r)
+	if lost := context.Cause(owned); err != nil && lost != nil {
+		return lost
+	}
+	return err
 }

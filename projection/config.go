@@ -10,11 +10,14 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/lease"
+	"github.com/evident-go/evident/registry"
 )
 
 // Config is how a runner works. Only Projections is required.
 type Config struct {
-	// Projections to run. Names must be unique.
+	// Projections to run. Names must be unique, but several versions of one may
+	// run side by side.
 	Projections []Projection
 
 	// Progress is where checkpoints, dead letters and leases are kept. Default:
@@ -56,11 +59,22 @@ type Config struct {
 	// name take each other for themselves. Default: host, process id, random.
 	Owner string
 	// LeaseTTL is how long another process waits before it takes over a
-	// projection whose owner is gone. It is renewed at a third of it. Default 10 s.
+	// projection whose owner is gone. It is renewed at a third of it. What is
+	// decided elsewhere is seen after a tenth of it, or after a second if that is
+	// less. Default 10 s.
 	LeaseTTL time.Duration
 	// ShutdownTimeout is how long the batch in hand may go on after the
 	// context has ended; then it is rolled back. Default 5 s.
 	ShutdownTimeout time.Duration
+
+	// Circuit is how many events in a row may park, of different sequences and
+	// with none applied between, before the projection pauses instead of parking
+	// more: then it is hardly the events that are at fault. It tries one event
+	// again and again, as Pause says, and goes on when that is applied. Default 100.
+	Circuit int
+
+	// Observer is told of each step, for spans and metrics. Default: none.
+	Observer Observer
 
 	// OnProgress is called after each batch, from the projection's goroutine. It
 	// must not call the runner's commands, which wait for the batch to end.
@@ -70,6 +84,10 @@ type Config struct {
 	// Now is the clock. Default [time.Now].
 	Now func() time.Time
 }
+
+// maxOwnerBytes leaves room for what a runner puts behind the name in the leases
+// of orders.
+const maxOwnerBytes = lease.MaxNameBytes - 16
 
 // Action is what happens to an event that cannot be applied.
 type Action uint8
@@ -150,6 +168,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.BatchTime, 250*time.Millisecond)
 	setDefault(&c.MaxSequences, 1024)
 	setDefault(&c.MaxLetters, 1024)
+	setDefault(&c.Circuit, 100)
 	setDefault(&c.LeaseTTL, 10*time.Second)
 	setDefault(&c.ShutdownTimeout, 5*time.Second)
 	c.Retry = c.Retry.orDefault(Retry{MaxAttempts: 3, First: 50 * time.Millisecond, Most: time.Second})
@@ -191,15 +210,16 @@ func (c Config) Validate() error {
 	if len(c.Projections) == 0 {
 		return &event.InvalidError{Field: "projections", Reason: "must name at least one"}
 	}
-	names := make(map[string]bool, len(c.Projections))
+	seen := make(map[registry.Name]bool, len(c.Projections))
 	for _, p := range c.Projections {
 		if err := validateProjection(p); err != nil {
 			return err
 		}
-		if names[p.Name()] {
-			return &event.InvalidError{Field: "projections", Value: p.Name(), Reason: "is the name of two projections"}
+		name := registry.Name{Projection: p.Name(), Version: p.Version()}
+		if seen[name] {
+			return &event.InvalidError{Field: "projections", Value: p.Name(), Reason: fmt.Sprintf("is the name of two projections of version %d", p.Version())}
 		}
-		names[p.Name()] = true
+		seen[name] = true
 	}
 	return nil
 }
@@ -214,12 +234,16 @@ func (c Config) validateNumbers() error {
 		{"gather", int64(c.Gather)},
 		{"max_sequences", int64(c.MaxSequences)},
 		{"max_letters", int64(c.MaxLetters)},
+		{"circuit", int64(c.Circuit)},
 		{"lease_ttl", int64(c.LeaseTTL)},
 		{"shutdown_timeout", int64(c.ShutdownTimeout)},
 	} {
 		if n.value < 0 {
 			return &event.InvalidError{Field: n.field, Reason: "must not be negative; 0 means the default"}
 		}
+	}
+	if len(c.Owner) > maxOwnerBytes {
+		return &event.TooLargeError{Field: "owner", Size: len(c.Owner), Limit: maxOwnerBytes, Unit: "bytes"}
 	}
 	if c.OnPoison > Stop {
 		return &event.InvalidError{Field: "on_poison", Reason: "must be projection.Park, Skip or Stop"}
@@ -236,7 +260,10 @@ func validateProjection(p Projection) error {
 	if p == nil {
 		return &event.InvalidError{Field: "projections", Reason: "must not contain nil"}
 	}
-	if err := keyOf(p).Validate(); err != nil {
+	if err := (registry.Name{Projection: p.Name(), Version: p.Version()}).Validate(); err != nil {
+		return fmt.Errorf("projection %q: %w", p.Name(), err)
+	}
+	if err := registry.CheckLanes("lanes", lanesOf(p)); err != nil {
 		return fmt.Errorf("projection %q: %w", p.Name(), err)
 	}
 	if v, ok := p.(Validator); ok {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/registry"
 )
 
 // Declaration collects what the parts of a projection say: those of [New] and
@@ -82,8 +83,25 @@ func (d *Declaration[A]) OnReset(f func(ctx context.Context, arg A) error) {
 	d.declared.resets = append(d.declared.resets, f)
 }
 
-// SequenceBy sets the key by which events park behind one that failed; nil is
-// [DefaultSequenceKey].
+// OnRewind adds what undoes the effects of all events above a position, see
+// [Rewinder]. Several run in the order in which they were added.
+func (d *Declaration[A]) OnRewind(f func(ctx context.Context, arg A, position uint64) error) {
+	if f == nil {
+		d.Refuse("function given to OnRewind is nil")
+	}
+	d.declared.rewinds = append(d.declared.rewinds, f)
+}
+
+// InLanes sets in how many lanes the projection begins, see [Laned].
+func (d *Declaration[A]) InLanes(lanes int) {
+	if err := registry.CheckLanes("lanes", lanes); err != nil {
+		d.Refuse(err.Error())
+	}
+	d.declared.lanes = lanes
+}
+
+// SequenceBy sets the key by which events park behind one that failed, and by
+// which they are divided among lanes; nil is [DefaultSequenceKey].
 func (d *Declaration[A]) SequenceBy(key func(e event.Event) string) { d.declared.sequence = key }
 
 // Codec sets what payloads are decoded with; nil is [event.JSON].

@@ -13,6 +13,8 @@ var (
 	_ Validator    = (*Declared[any])(nil)
 	_ ResetChecker = (*Declared[any])(nil)
 	_ Sequencer    = (*Declared[any])(nil)
+	_ Laned        = (*Declared[any])(nil)
+	_ Rewinder     = (*Declared[any])(nil)
 )
 
 // Declared is a projection that was put together from parts, by [New] or by an
@@ -26,6 +28,8 @@ type Declared[A any] struct {
 	every    []every[A]
 	batch    *batch[A]
 	resets   []func(ctx context.Context, arg A) error
+	rewinds  []func(ctx context.Context, arg A, position uint64) error
+	lanes    int // 0 means 1
 	sequence func(event.Event) string
 	target   func(ctx context.Context, tx Tx) (A, error)
 
@@ -138,6 +142,35 @@ func (d *Declared[A]) Reset(ctx context.Context, tx Tx) error {
 	return nil
 }
 
+// Lanes implements [Laned].
+func (d *Declared[A]) Lanes() int { return max(1, d.lanes) }
+
+// CanRewind implements [Rewinder]. A target outside of the store's database is
+// expected to tell by its position an event that comes again.
+func (d *Declared[A]) CanRewind() error {
+	if d.err == nil && d.target != nil && len(d.rewinds) == 0 {
+		return &event.DefinitionError{Subject: d.name, Reason: "projection cannot be rewound, since what it has applied would take effect twice: add OnRewind, or rebuild it"}
+	}
+	return d.err
+}
+
+// Rewind implements [Rewinder]: it calls what OnRewind was given.
+func (d *Declared[A]) Rewind(ctx context.Context, tx Tx, position uint64) error {
+	if err := d.CanRewind(); err != nil {
+		return err
+	}
+	arg, err := d.argument(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, rewind := range d.rewinds {
+		if err := rewind(ctx, arg, position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // argument returns what handlers are given.
 func (d *Declared[A]) argument(ctx context.Context, tx Tx) (arg A, err error) {
 	if d.err != nil {
@@ -146,5 +179,16 @@ func (d *Declared[A]) argument(ctx context.Context, tx Tx) (arg A, err error) {
 	if d.target == nil {
 		return arg, nil
 	}
-	return d.target(ctx, tx)
+	arg, err = d.target(ctx, tx)
+	if err != nil {
+		return arg, &unfitError{err: err}
+	}
+	return arg, nil
 }
+
+// unfitError says that no handler was called, because the projection cannot run
+// here.
+type unfitError struct{ err error }
+
+func (e *unfitError) Error() string { return e.err.Error() }
+func (e *unfitError) Unwrap() error { return e.err }

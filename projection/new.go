@@ -12,7 +12,7 @@ import (
 // NewProjection, whose handlers get the transaction.
 //
 // It is put together from parts: [On], [OnEvery] or [OnBatch], [OnReset],
-// [SequenceBy] and [Codec]. Parts that contradict each other are a
+// [OnRewind], [InLanes], [SequenceBy] and [Codec]. Parts that contradict each other are a
 // [*event.DefinitionError], which Validate returns and [NewRunner] refuses.
 func New(name string, version int, parts ...Part) *Declared[Outside] {
 	d := Declare[Outside](name, version)
@@ -76,8 +76,30 @@ func outside[E any](f func(context.Context, E) error) func(context.Context, Outs
 	return func(ctx context.Context, _ Outside, e E) error { return f(ctx, e) }
 }
 
-// SequenceBy sets the key by which events park behind one that failed. The
-// default, also for nil, is the event's stream.
+// OnRewind undoes what was built from the events above a position, for when the
+// projection is rewound. Without it, events that come again are told by their
+// positions.
+func OnRewind(f func(ctx context.Context, position uint64) error) Part {
+	return func(d *Declaration[Outside]) {
+		if f == nil {
+			d.OnRewind(nil)
+			return
+		}
+		d.OnRewind(func(ctx context.Context, _ Outside, position uint64) error { return f(ctx, position) })
+	}
+}
+
+// InLanes divides the projection into so many lanes to begin with, from 1 to
+// [Slots]: events of different streams are then applied at once, also by
+// several processes, those of one stream in order. Handlers are called
+// concurrently.
+func InLanes(lanes int) Part {
+	return func(d *Declaration[Outside]) { d.InLanes(lanes) }
+}
+
+// SequenceBy sets the key by which events park behind one that failed, and by
+// which they are divided among lanes. The default, also for nil, is the event's
+// stream.
 func SequenceBy(key func(e event.Event) string) Part {
 	return func(d *Declaration[Outside]) { d.SequenceBy(key) }
 }

@@ -22,6 +22,7 @@ type outcome struct {
 	retries  map[dlq.Sequence]time.Time // of sequences that were parked by this batch
 	discards []discard
 	applied  uint64
+	inARow   int          // events that parked since one was applied
 	to       uint64       // where the checkpoint goes
 	ending   func() error // why the run is about to end; nil while it goes on
 	stopped  error        // why the batch could not go on to its end
@@ -33,20 +34,22 @@ type discard struct {
 }
 
 func (w *worker) newOutcome(batch []event.Event, ending func() error) *outcome {
-	return &outcome{worker: w, batch: batch, ending: ending}
+	return &outcome{worker: w, batch: batch, ending: ending, inARow: w.inARow}
+}
+
+// succeeded notes that so many events were applied.
+func (o *outcome) succeeded(events int) {
+	o.applied += uint64(events) //nolint:gosec // a count.
+	o.inARow = 0
 }
 
 // findParked asks which sequences of the batch are parked. Usually none is,
 // and then no event's sequence need be worked out.
 func (o *outcome) findParked(ctx context.Context, letters dlq.Store) error {
-	if len(o.batch) == 0 {
+	if len(o.batch) == 0 || !o.worker.letters.any() {
 		return nil
 	}
 	key := o.worker.key
-	some, err := letters.Sequences(ctx, dlq.Filter{Projection: key.Projection, Version: key.Version, Limit: 1})
-	if err != nil || len(some) == 0 {
-		return wrap("look up parked sequences", err)
-	}
 	keys, err := o.keys()
 	if err != nil {
 		return err
@@ -140,6 +143,7 @@ func (o *outcome) park(ctx context.Context, letters dlq.Store, i int, cause erro
 		o.retries = make(map[dlq.Sequence]time.Time)
 	}
 	o.retries[s] = o.worker.nextRedrive(1)
+	o.inARow++
 	return nil
 }
 
@@ -212,6 +216,17 @@ func (o *outcome) lettersOf(ctx context.Context, letters dlq.Store, s dlq.Sequen
 		return 0, &dlq.FullError{Sequence: s, What: "parked sequences", Limit: limit}
 	}
 	return 0, nil
+}
+
+// firstRetry returns when the first of the sequences that the batch has parked is
+// tried again by itself; zero for none.
+func (o *outcome) firstRetry() (first time.Time) {
+	for _, next := range o.retries {
+		if !next.IsZero() && (first.IsZero() || next.Before(first)) {
+			first = next
+		}
+	}
+	return first
 }
 
 // post writes the letters of the batch.

@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,21 +10,17 @@ import (
 	"github.com/evident-go/evident/lease"
 )
 
-// leaseName is what projections' leases are called; the prefix keeps them
-// apart from other uses of the same store.
-func (w *worker) leaseName() string { return "projection/" + w.key.String() }
-
 // acquire waits until this process owns the projection, or until whoever owns
 // it has reached the goal.
 func (w *worker) acquire(ctx context.Context, g goal) (done bool, err error) {
 	for {
-		l, err := w.progress.Leases().Acquire(ctx, w.leaseName(), w.config.Owner, w.config.LeaseTTL)
+		l, err := w.progress.Leases().Acquire(ctx, leaseName(w.key), w.config.Owner, w.config.LeaseTTL)
 		if err == nil {
 			w.took(l)
-			w.board.update(func(s *Status) { s.State, s.Owner, s.Fence = CatchingUp, l.Owner, l.Fence })
+			w.board.update(func(s *Status) { s.State, s.Owner, s.Fence, s.Heartbeat = CatchingUp, l.Owner, l.Fence, w.config.Now() })
 			return false, nil
 		}
-		held, ok := errors.AsType[*lease.HeldError](err)
+		held, ok := isHeld(err)
 		if !ok {
 			return false, fmt.Errorf("acquire lease: %w", err)
 		}
@@ -33,7 +28,7 @@ func (w *worker) acquire(ctx context.Context, g goal) (done bool, err error) {
 			return done, err
 		}
 		w.board.update(func(s *Status) {
-			s.State, s.Owner, s.Fence, s.Heartbeat = Waiting, held.Lease.Owner, held.Lease.Fence, w.config.Now()
+			s.State, s.Owner, s.Fence, s.Heartbeat = Waiting, held.Owner, held.Fence, w.config.Now()
 		})
 		if err := sleep(ctx, min(w.config.LeaseTTL/10, time.Second)); err != nil {
 			return false, err
@@ -60,50 +55,25 @@ func (w *worker) took(l lease.Lease) {
 	w.work.Unlock()
 }
 
-// keep renews the lease until stop is called or it is lost; then the returned
-// context ends, with the loss as its cause. stop releases it.
+// keep has the lease renewed until stop is called or it is lost; then the
+// returned context ends, with the loss as its cause. stop releases it.
 func (w *worker) keep(ctx context.Context) (owned context.Context, stop func()) {
 	owned, cancel := context.WithCancelCause(ctx)
-	renewing, end := context.WithCancel(context.WithoutCancel(ctx)) // also while the batch in hand is finished
-	done := make(chan struct{})
 	l := w.lease
-	go func() {
-		defer close(done)
-		if err := w.renew(renewing, l); err != nil {
-			cancel(err)
-		}
-	}()
+	drop := w.renewer.hold(ctx, l, w.config.Now(), cancel)
 	return owned, func() {
-		w.work.Lock()
-		w.owning = false
-		w.work.Unlock()
-		end()
+		w.disown()
+		drop()
 		cancel(nil)
-		<-done
 		w.release(ctx, l)
 	}
 }
 
-// renew takes the lease again at a third of its time, until ctx ends. A passing
-// error is borne until the lease has expired; the fence guards what is written.
-func (w *worker) renew(ctx context.Context, l lease.Lease) error {
-	expires := w.config.Now().Add(w.config.LeaseTTL)
-	for sleep(ctx, w.config.LeaseTTL/3) == nil {
-		asked := w.config.Now()
-		renewed, err := w.progress.Leases().Acquire(ctx, l.Name, l.Owner, w.config.LeaseTTL)
-		switch {
-		case err == nil && renewed.Fence == l.Fence:
-			expires = asked.Add(w.config.LeaseTTL)
-		case ctx.Err() != nil:
-		case err == nil, errors.Is(err, lease.ErrHeld):
-			return &lostError{fence: l.Fence}
-		case !w.config.Now().Before(expires):
-			return &lostError{fence: l.Fence, err: err}
-		default:
-			w.log.Warn("lease could not be renewed", zap.Error(err))
-		}
-	}
-	return nil
+// disown notes that the lease is no longer held.
+func (w *worker) disown() {
+	w.work.Lock()
+	w.owning.Store(false)
+	w.work.Unlock()
 }
 
 // release gives the lease up, even when ctx has ended: the next owner then
@@ -119,7 +89,7 @@ func (w *worker) release(ctx context.Context, l lease.Lease) {
 // borrow takes the lease for one command, without waiting for its owner, and
 // keeps it until stop is called. The returned context ends if it is lost.
 func (w *worker) borrow(ctx context.Context) (owned context.Context, stop func(), err error) {
-	l, err := w.progress.Leases().Acquire(ctx, w.leaseName(), w.config.Owner, w.config.LeaseTTL)
+	l, err := w.progress.Leases().Acquire(ctx, leaseName(w.key), w.config.Owner, w.config.LeaseTTL)
 	if err != nil {
 		return nil, nil, fmt.Errorf("projection %q: %w", w.key.Projection, err)
 	}
@@ -150,18 +120,3 @@ func (w *worker) grace(ctx context.Context) (context.Context, func()) {
 	}()
 	return work, func() { close(finished) }
 }
-
-// lostError says that the lease is no longer ours.
-type lostError struct {
-	fence uint64
-	err   error
-}
-
-func (e *lostError) Error() string {
-	if e.err != nil {
-		return fmt.Sprintf("lease with fence %d expired, it could not be renewed: %v", e.fence, e.err)
-	}
-	return fmt.Sprintf("lease with fence %d was taken over", e.fence)
-}
-
-func (e *lostError) Unwrap() error { return e.err }

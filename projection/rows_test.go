@@ -61,11 +61,11 @@ func (t *rowsTx) Savepoint(ctx context.Context, f func(context.Context) error) e
 
 // Commit implements projection.Tx.
 func (t *rowsTx) Commit(ctx context.Context) error {
+	t.table.mu.Lock() // whoever begins when the progress has committed sees these rows, too
+	defer t.table.mu.Unlock()
 	if err := t.Tx.Commit(ctx); err != nil {
 		return err
 	}
-	t.table.mu.Lock()
-	defer t.table.mu.Unlock()
 	t.table.committed = t.pending
 	return nil
 }

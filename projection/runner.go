@@ -2,12 +2,12 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
+	"slices"
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/registry"
 )
 
 // Runner feeds projections from an event store.
@@ -41,12 +41,22 @@ import (
 //     does not decode is poison.
 //  12. Projections are independent: one that stops or pauses does not keep the
 //     others.
+//  13. Lanes. A projection in several lanes keeps order within each sequence,
+//     has a checkpoint for each lane, and spreads lanes evenly over the processes
+//     that run it. Their number changes at run time, and no event is passed over
+//     or comes twice by it.
+//  14. What is decided is done by every runner, within about a second: pauses,
+//     and orders such as a rebuild or a switch of versions, which one runner
+//     carries out in one transaction while all others stand still.
 //
 // All methods are safe for concurrent use.
 type Runner struct {
-	events  eventstore.Store
-	workers []*worker
-	byName  map[string]*worker
+	events   eventstore.Store
+	config   Config
+	stewards []*steward // in the order of the configuration
+	byName   map[string][]*steward
+	renewer  *renewer
+	pulse    *pulse
 }
 
 // NewRunner returns a runner of events. It starts nothing. Errors are those of
@@ -66,11 +76,12 @@ func NewRunner(events eventstore.Store, config Config) (*Runner, error) {
 		config.Progress = progress
 	}
 	config = config.withDefaults()
-	r := &Runner{events: events, byName: make(map[string]*worker)}
+	r := &Runner{events: events, config: config, byName: make(map[string][]*steward), renewer: newRenewer(config)}
+	r.pulse = &pulse{runner: r, config: config}
 	for _, p := range config.Projections {
-		w := newWorker(events, config, p)
-		r.workers = append(r.workers, w)
-		r.byName[p.Name()] = w
+		s := newSteward(r, p)
+		r.stewards = append(r.stewards, s)
+		r.byName[p.Name()] = append(r.byName[p.Name()], s)
 	}
 	return r, nil
 }
@@ -79,95 +90,123 @@ func NewRunner(events eventstore.Store, config Config) (*Runner, error) {
 // that stops for good does not end the others; Run returns its error, joined
 // with those of others, when all have ended.
 func (r *Runner) Run(ctx context.Context) error {
-	return r.each(r.workers, func(w *worker) error { return w.run(ctx, goal{}) })
+	return each(r.stewards, func(s *steward) error { return s.run(ctx, goal{}) })
 }
 
 // RunUntilCaughtUp runs all projections until each has come to where the
 // store's head was when it was called, and returns. It is for jobs and tests.
-// Unlike [Runner.Run] it does not wait for room in the dead-letter queue. It
-// returns ctx's error if ctx ends first.
+// Unlike [Runner.Run] it does not wait for room in the dead-letter queue, and a
+// projection that is paused, or was replaced or retired, is an
+// [*InactiveError]. It returns ctx's error if ctx ends first.
 func (r *Runner) RunUntilCaughtUp(ctx context.Context) error {
-	return r.catchUp(ctx, r.workers)
+	return r.catchUp(ctx, r.stewards)
 }
 
-func (r *Runner) catchUp(ctx context.Context, workers []*worker) error {
+func (r *Runner) catchUp(ctx context.Context, stewards []*steward) error {
 	head, err := r.events.Head(ctx)
 	if err != nil {
 		return fmt.Errorf("catch up: %w", err)
 	}
-	if err := r.each(workers, func(w *worker) error { return w.run(ctx, goal{bounded: true, position: head}) }); err != nil {
+	if err := each(stewards, func(s *steward) error { return s.run(ctx, goal{bounded: true, position: head}) }); err != nil {
 		return err
 	}
 	return ctx.Err() // the caller's own.
 }
 
-// each runs f for all workers at once and joins their errors.
-func (r *Runner) each(workers []*worker, f func(*worker) error) error {
-	errs := make([]error, len(workers))
-	var wg sync.WaitGroup
-	for i, w := range workers {
-		wg.Go(func() { errs[i] = f(w) })
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
 // WaitFor blocks until everything up to position is done in a projection,
 // parked events included: after it a read model shows what was written. The
-// projection may be run by another process. Errors: [ErrUnknownProjection],
-// [ErrStopped], and ctx's own.
+// projection may be run by another process. Of several versions it waits for the
+// live one. Errors: [ErrUnknownProjection], [ErrStopped], and ctx's own.
 func (r *Runner) WaitFor(ctx context.Context, projection string, position uint64) error {
-	w, err := r.worker(projection)
+	s, err := r.steward(ctx, projection)
 	if err != nil {
 		return err
 	}
-	return w.waitFor(ctx, position)
+	return s.waitFor(ctx, position)
 }
 
 // Status returns the state of all projections, in the order of the
-// configuration, measured against the store's head.
+// configuration, measured against the store's head. If the store cannot be asked
+// it returns, beside the error, what this process knows, see [Runner.Pulse].
 func (r *Runner) Status(ctx context.Context) ([]Status, error) {
 	head, err := r.events.Head(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("status: %w", err)
+		return r.Pulse(), fmt.Errorf("status: %w", err)
 	}
-	all := make([]Status, 0, len(r.workers))
-	for _, w := range r.workers {
-		s, err := w.measure(ctx, head)
+	all := make([]Status, 0, len(r.stewards))
+	for _, s := range r.stewards {
+		status, err := s.measure(ctx, head)
 		if err != nil {
-			return nil, fmt.Errorf("status of %s: %w", w.key, err)
+			return r.Pulse(), fmt.Errorf("status of %s: %w", s.name, err)
 		}
-		all = append(all, s)
+		all = append(all, status)
 	}
 	return all, nil
 }
 
-// Reset empties a projection's target, its checkpoint and its dead letters, so
+// Reset empties a projection's target, its checkpoints and its dead letters, so
 // that the next run builds it anew from the first event. Errors:
 // [ErrUnknownProjection]; [ErrRunning] while this runner runs it;
 // [lease.ErrHeld] while another process does. A reset that was interrupted
-// must be repeated.
+// must be repeated. [Control.Rebuild] does it while the projection runs.
 func (r *Runner) Reset(ctx context.Context, projection string) error {
-	w, err := r.worker(projection)
+	s, err := r.steward(ctx, projection)
 	if err != nil {
 		return err
 	}
-	return w.reset(ctx)
+	return s.reset(ctx)
 }
 
 // Rebuild resets a projection and replays all events into it, and returns when
 // it has caught up. [Config.OnProgress] sees it advance.
 func (r *Runner) Rebuild(ctx context.Context, projection string) error {
-	if err := r.Reset(ctx, projection); err != nil {
+	s, err := r.steward(ctx, projection)
+	if err != nil {
 		return err
 	}
-	return r.catchUp(ctx, []*worker{r.byName[projection]})
+	if err := s.reset(ctx); err != nil {
+		return err
+	}
+	return r.catchUp(ctx, []*steward{s})
 }
 
-func (r *Runner) worker(projection string) (*worker, error) {
-	w, ok := r.byName[projection]
-	if !ok {
+// steward returns the one of a projection, of several versions that of the live
+// one, or of the newest if none of them is live.
+func (r *Runner) steward(ctx context.Context, projection string) (*steward, error) {
+	versions := r.byName[projection]
+	switch len(versions) {
+	case 0:
 		return nil, fmt.Errorf("projection %q: %w", projection, ErrUnknownProjection)
+	case 1:
+		return versions[0], nil
 	}
-	return w, nil
+	newest := versions[0]
+	for _, s := range versions {
+		record, _, err := s.look(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("projection %q: %w", projection, err)
+		}
+		if record.State == registry.Live {
+			return s, nil
+		}
+		if s.name.Version > newest.name.Version {
+			newest = s
+		}
+	}
+	return newest, nil
+}
+
+// stewardOf returns the one of a version, or nil.
+func (r *Runner) stewardOf(name registry.Name) *steward {
+	for _, s := range r.byName[name.Projection] {
+		if s.name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// hasLanes reports whether any projection runs in several lanes.
+func (r *Runner) hasLanes() bool {
+	return slices.ContainsFunc(r.stewards, func(s *steward) bool { return s.known().Lanes > 1 })
 }

@@ -1,10 +1,12 @@
 package projection
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/evident-go/evident/dlq"
+	"github.com/evident-go/evident/registry"
 )
 
 // State is what a projection is doing.
@@ -43,13 +45,20 @@ func (s State) String() string {
 	}
 }
 
-// Status is what is known of a projection at one moment.
+// Status is what is known of a projection at one moment. That of a projection
+// in several lanes is about all of them: the position of the one furthest
+// behind, the state of the one worst off.
 type Status struct {
 	Projection string
 	Version    int
 	Lane       int
 	Guarantee  Guarantee
-	State      State
+	State      State          // what this runner is doing
+	Stage      registry.State // where the version stands in its life; "" if it is new
+	Finished   bool           // whether it has caught up at least once
+	Pause      registry.Pause // by whom it is paused
+	Order      registry.Order // what is asked for and not done yet
+	Lanes      []Status       // of each lane, if there are several
 
 	Position uint64        // everything up to here is done
 	Head     uint64        // the store's; positions between may be of events that the projection does not want
@@ -83,6 +92,50 @@ func (s Status) Done() float64 {
 	return min(1, float64(s.Position)/float64(s.Head))
 }
 
+// summary returns the status of a projection from those of its lanes.
+func summary(lanes []Status) Status {
+	if len(lanes) == 1 {
+		return lanes[0]
+	}
+	sum := lanes[0]
+	sum.Lanes = lanes
+	for _, s := range lanes[1:] {
+		sum.Position = min(sum.Position, s.Position)
+		sum.Applied += s.Applied
+		sum.Left = max(sum.Left, s.Left)
+		sum.Heartbeat = earlier(sum.Heartbeat, s.Heartbeat)
+		if s.Progressed.After(sum.Progressed) {
+			sum.Progressed = s.Progressed
+		}
+		if worseThan(s.State, sum.State) {
+			sum.State = s.State
+		}
+		if sum.LastError == nil {
+			sum.LastError, sum.ErrorAt = s.LastError, s.ErrorAt
+		}
+		if sum.Owner != s.Owner {
+			sum.Owner, sum.Fence = "", 0 // each lane has its own
+		}
+		sum.Rate = min(sum.Rate, s.Rate)
+	}
+	return sum
+}
+
+// earlier returns the earlier of two times; zero is the earliest.
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// worseThan reports whether the state a says more about a projection than b: what
+// fails or waits for help first, what goes well last.
+func worseThan(a, b State) bool {
+	order := []State{Live, Waiting, Idle, CatchingUp, Paused, Failed}
+	return slices.Index(order, a) > slices.Index(order, b)
+}
+
 // board holds a worker's status and tells whoever waits for a change.
 type board struct {
 	mu      sync.Mutex
@@ -92,9 +145,9 @@ type board struct {
 	changed chan struct{}
 }
 
-func newBoard(p Projection) *board {
+func newBoard(p Projection, lane int) *board {
 	return &board{
-		status:  Status{Projection: p.Name(), Version: p.Version(), Guarantee: p.Guarantee()},
+		status:  Status{Projection: p.Name(), Version: p.Version(), Lane: lane, Guarantee: p.Guarantee()},
 		changed: make(chan struct{}),
 	}
 }

@@ -2,11 +2,13 @@ package projection
 
 import (
 	"context"
+	"errors"
 
 	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/eventstore"
 	"github.com/evident-go/evident/lease"
+	"github.com/evident-go/evident/registry"
 )
 
 // Store is an event store that also has a place for the progress of
@@ -29,10 +31,19 @@ type Progress interface {
 	DeadLetters() dlq.Store
 	// Leases returns the leases.
 	Leases() lease.Store
+	// Registry returns what is decided about projections.
+	Registry() registry.Store
 	// Begin starts a transaction. It must be ended by Commit or Rollback. It
 	// waits for its turn where only one can run at a time.
 	Begin(ctx context.Context) (Tx, error)
 }
+
+// ErrTxUndone says that a transaction was undone as a whole by something that
+// happened in it, such as a statement after which a database rolls back. Stores
+// return it, joined with the cause, from whatever is done in it afterwards; the
+// runner then applies each event in a transaction of its own, to find the one at
+// fault.
+var ErrTxUndone = errors.New("transaction was undone by what happened in it")
 
 // Tx is one transaction of a store. What is done through it happens whole or
 // not at all. It is not safe for concurrent use.
@@ -41,6 +52,8 @@ type Tx interface {
 	Checkpoints() checkpoint.Store
 	// DeadLetters returns the dead letters, bound to the transaction.
 	DeadLetters() dlq.Store
+	// Registry returns what is decided about projections, bound to the transaction.
+	Registry() registry.Store
 	// Savepoint runs f and, if f returns an error, undoes what f did through the
 	// transaction and returns that error. The transaction stays usable.
 	Savepoint(ctx context.Context, f func(ctx context.Context) error) error

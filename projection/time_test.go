@@ -42,32 +42,92 @@ func run(t *testing.T, r *projection.Runner) (stop func()) {
 	}
 }
 
+// A read model that is down for ten minutes pauses its projection, which says
+// so, and nothing else. Then the projection is live again by itself, everything
+// was applied, what came during the outage too, and nothing was dead-lettered.
 func TestTrapAnOutageOfTenMinutesEndsByItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // simulated time
+		const outage = 10 * time.Minute
 		store := openMemory(t)
-		back := time.Now().Add(10 * time.Minute)
-		var applied atomic.Int64
-		p := projection.New("notes", 1, projection.On(func(context.Context, event.Of[noted]) error {
+		table := newRows(store)
+		var back time.Time // zero while the read models are up
+		down := func(context.Context, event.Event) error {
 			if time.Now().Before(back) {
-				return projection.AsInfrastructure(errors.New("read model is down"))
+				return projection.AsInfrastructure(errReadModel)
 			}
-			applied.Add(1)
 			return nil
-		}))
+		}
+		within, beside := table.newLedger(t, "within", down), table.newLedger(t, "beside", func(context.Context, event.Event) error { return nil })
+		var outside []uint64
 		core, logs := observer.New(zap.WarnLevel)
-		r, err := projection.NewRunner(store, projection.Config{Projections: []projection.Projection{p}, Logger: zap.New(core)})
+		r, err := projection.NewRunner(store, projection.Config{Progress: table, Logger: zap.New(core), Projections: []projection.Projection{
+			within.Projection, beside.Projection,
+			projection.New("outside", 1, projection.OnEvery(func(ctx context.Context, e event.Event) error {
+				if err := down(ctx, e); err != nil {
+					return err
+				}
+				outside = append(outside, e.Position)
+				return nil
+			})),
+		}})
 		require.NoError(t, err)
 		stop := run(t, r)
-		require.NoError(t, r.WaitFor(t.Context(), "notes", note(t, store, "one")))
+		note(t, store, "before")
+		synctest.Wait()
+		requireStates(t, r, projection.Live, projection.Live, projection.Live)
+
+		back = time.Now().Add(outage)
+		var last uint64
+		for range 20 {
+			last = note(t, store, "meanwhile")
+			<-time.After(outage / 22)
+		}
+		require.True(t, time.Now().Before(back))
+		status := requireStates(t, r, projection.Paused, projection.Live, projection.Paused)
+		for _, i := range []int{0, 2} {
+			require.ErrorIs(t, status[i].LastError, errReadModel)
+			assert.Equal(t, uint64(2), status[i].ErrorAt)
+			assert.Equal(t, uint64(1), status[i].Position)
+		}
+		for _, name := range []string{"within", "outside"} {
+			require.NoError(t, r.WaitFor(t.Context(), name, last))
+		}
 		assert.WithinDuration(t, back, time.Now(), 40*time.Second)
-		status, err := r.Status(t.Context())
+		synctest.Wait()
+		for _, s := range requireStates(t, r, projection.Live, projection.Live, projection.Live) {
+			require.NoError(t, s.LastError)
+			assert.Equal(t, last, s.Position)
+			assert.Zero(t, s.DeadLetters)
+		}
+		discarded, err := store.DeadLetters().Discarded(t.Context(), "within", 1)
 		require.NoError(t, err)
-		assert.Zero(t, status[0].DeadLetters.Letters)
-		assert.Equal(t, int64(1), applied.Load())
-		assert.Less(t, logs.Len(), 60, "it backs off")
+		assert.Empty(t, discarded)
+		all, err := beside.Positions(t.Context())
+		require.NoError(t, err)
+		require.Len(t, all, 21)
+		lines, err := within.Positions(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, all, lines)
+		assert.Equal(t, all, outside)
+		assert.Less(t, logs.Len(), 2*60, "it backs off")
 		stop()
 	})
+}
+
+var errReadModel = errors.New("read model is down")
+
+// requireStates requires that the projections of a runner are in these states.
+func requireStates(t *testing.T, r *projection.Runner, want ...projection.State) []projection.Status {
+	t.Helper()
+	status, err := r.Status(t.Context())
+	require.NoError(t, err)
+	var states []projection.State
+	for _, s := range status {
+		states = append(states, s.State)
+	}
+	require.Equal(t, want, states)
+	return status
 }
 
 func TestLeaseIsRenewedForAsLongAsARunnerRuns(t *testing.T) {

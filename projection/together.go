@@ -19,7 +19,7 @@ func (w *worker) goesTogether(batch []event.Event) bool {
 // blamesAnEvent reports whether err calls for finding the event at fault, or
 // the one for which there is no room in the dead-letter queue.
 func (w *worker) blamesAnEvent(err error, ending func() error) bool {
-	if errors.Is(err, dlq.ErrFull) {
+	if errors.Is(err, dlq.ErrFull) || w.commitBlames(err) {
 		return true
 	}
 	_, fromHandler := failedAt(err)
@@ -68,12 +68,12 @@ func (w *worker) applyFree(ctx context.Context, tx Tx, letters dlq.Store, o *out
 	if err := w.applyBatch(ctx, tx, free); err != nil {
 		return &handlerError{position: free[0].Position, last: free[len(free)-1].Position, err: err}
 	}
-	o.applied = uint64(len(free))
+	o.succeeded(len(free))
 	return nil
 }
 
 func (w *worker) applyBatch(ctx context.Context, tx Tx, events []event.Event) error {
-	return Recovered(func() error { return w.batcher.ApplyBatch(ctx, tx, events) })
+	return Recovered(func() error { return readable(w.batcher.ApplyBatch(ctx, tx, events)) })
 }
 
 // applyInTurn applies event after event until the end, or until the
@@ -94,7 +94,7 @@ func (w *worker) applyInTurn(ctx context.Context, tx Tx, o *outcome) error {
 		if err := w.apply(ctx, tx, e); err != nil {
 			return &handlerError{position: e.Position, err: err}
 		}
-		o.applied++
+		o.succeeded(1)
 		if i+1 < len(o.batch) && w.config.Now().Sub(opened) >= w.config.BatchTime {
 			o.to = e.Position
 			break

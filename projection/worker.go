@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,27 +15,35 @@ import (
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
 	"github.com/evident-go/evident/lease"
+	"github.com/evident-go/evident/registry"
 )
 
-// worker runs one projection: it holds the lease, goes round the loop, and
-// decides what an error means.
+// worker runs one lane of a projection: it holds the lease, goes round the
+// loop, and decides what an error means.
 type worker struct {
 	events     eventstore.Store
 	progress   Progress
 	projection Projection
 	batcher    Batcher // the projection, if it takes batches
 	config     Config
+	renewer    *renewer
 	key        checkpoint.Key
+	lanes      atomic.Int64 // of the projection; changed only while the worker does not run
 	log        *zap.Logger
 	board      *board
 
 	running sync.Mutex // held for as long as the worker runs or is reset
 
-	work     sync.Mutex // held while a batch is applied or a sequence redriven
+	work     turn // taken while a batch is applied or a sequence redriven
 	lease    lease.Lease
-	owning   bool    // whether the lease is held and the checkpoint claimed
-	position uint64  // the checkpoint, as this worker last saw it
-	attempt  attempt // of the event that failed last
+	owning   atomic.Bool // whether the lease is held and the checkpoint claimed; changed under work
+	position uint64      // the checkpoint, as this worker last saw it
+	attempt  attempt     // of the event that failed last
+	commits  attempt     // of the batch whose commit failed last, by where the checkpoint stands
+	inARow   int         // events that parked since one was applied, see Config.Circuit
+
+	letters letterbox
+	done    StepEnd // what has come of the step in hand, for the observer
 }
 
 // attempt counts how often an event has failed in a row.
@@ -43,31 +52,41 @@ type attempt struct {
 	count    int
 }
 
+// at counts one more, and returns how often it was at this position in a row.
+func (a *attempt) at(position uint64) int {
+	if a.position != position {
+		*a = attempt{position: position}
+	}
+	a.count++
+	return a.count
+}
+
 // goal is where a run ends: at a position if it is bounded, else never.
 type goal struct {
 	bounded  bool
 	position uint64
 }
 
-// idleRound is how long the loop sleeps at the most before it looks whether
-// somebody else has scheduled a redrive.
+// idleRound is how long the loop sleeps at the most before it shows that it is
+// alive.
 const idleRound = 5 * time.Second
 
-func newWorker(events eventstore.Store, config Config, p Projection) *worker {
-	key := keyOf(p)
+// idlePause keeps a loop from spinning that is woken again and again for nothing.
+const idlePause = 10 * time.Millisecond
+
+func newWorker(events eventstore.Store, config Config, r *renewer, p Projection, lane int) *worker {
+	key := checkpoint.Key{Projection: p.Name(), Version: p.Version(), Lane: lane}
 	w := &worker{
-		events: events, progress: config.Progress, projection: p, config: config, key: key,
+		events: events, progress: config.Progress, projection: p, config: config, renewer: r, key: key,
 		log:   config.Logger.With(zap.String("projection", key.Projection), zap.Int("version", key.Version), zap.Int("lane", key.Lane)),
-		board: newBoard(p),
+		board: newBoard(p, lane),
+		work:  newTurn(),
 	}
+	w.lanes.Store(1)
 	if b, ok := p.(Batcher); ok && b.Batches() {
 		w.batcher = b
 	}
 	return w
-}
-
-func keyOf(p Projection) checkpoint.Key {
-	return checkpoint.Key{Projection: p.Name(), Version: p.Version()}
 }
 
 // run owns the projection and follows the log until ctx ends or the goal is
@@ -77,12 +96,20 @@ func (w *worker) run(ctx context.Context, g goal) error {
 		return fmt.Errorf("projection %q: %w", w.key.Projection, ErrRunning)
 	}
 	defer w.running.Unlock()
+	return w.persist(ctx, g, func() error { return w.own(ctx, g) })
+}
+
+// persist tries until ctx ends, the goal is reached, or trying again is no use.
+func (w *worker) persist(ctx context.Context, g goal, try func() error) error {
 	for failures := 1; ; failures++ {
 		before := w.board.position()
-		err := w.own(ctx, g)
+		err := try()
+		if is[*endedError](err) || is[*outdatedError](err) {
+			return err // one of the lanes has said all, or the steward has to decide anew
+		}
 		if err == nil || ctx.Err() != nil {
 			w.board.update(func(s *Status) { s.State = Idle })
-			return nil
+			return nil //nolint:nilerr // the run was to end.
 		}
 		if w.board.position() > before {
 			failures = 1
@@ -91,10 +118,17 @@ func (w *worker) run(ctx context.Context, g goal) error {
 		if !again {
 			return w.fail(err)
 		}
-		if sleep(ctx, wait) != nil {
+		if w.rest(ctx, wait); ctx.Err() != nil {
 			w.board.update(func(s *Status) { s.State = Idle })
-			return nil
+			return nil //nolint:nilerr // the run was to end.
 		}
+	}
+}
+
+// rest sleeps, and shows all the while that the loop is alive.
+func (w *worker) rest(ctx context.Context, d time.Duration) {
+	for ; d > 0 && sleep(ctx, min(d, idleRound)) == nil; d -= idleRound {
+		w.board.update(func(s *Status) { s.Heartbeat = w.config.Now() })
 	}
 }
 
@@ -106,7 +140,13 @@ func (w *worker) own(ctx context.Context, g goal) error {
 	}
 	owned, stop := w.keep(ctx)
 	defer stop()
-	err := w.prepare(owned)
+	err := w.load(owned) // first, so that whoever owned it before can write no more
+	if err == nil {
+		err = w.checkDecisions(owned)
+	}
+	if err == nil {
+		err = w.prepare(owned)
+	}
 	if err == nil {
 		err = w.follow(owned, g)
 	}
@@ -115,6 +155,38 @@ func (w *worker) own(ctx context.Context, g goal) error {
 	}
 	return err
 }
+
+// checkDecisions makes sure, once the lease is held, that the lane is still to
+// run, and how: whoever changes that holds the leases of all lanes.
+func (w *worker) checkDecisions(ctx context.Context) error {
+	r, err := w.progress.Registry().Load(ctx, registry.Name{Projection: w.key.Projection, Version: w.key.Version})
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil // a command before the first run
+	}
+	if err != nil {
+		return fmt.Errorf("read the registry: %w", err)
+	}
+	if r.Ordered() || standing(r) != nil || int64(r.Lanes) != w.lanes.Load() {
+		return &outdatedError{name: r.Name, why: standing(r)}
+	}
+	return nil
+}
+
+// outdatedError says that something else was decided about a projection while a
+// lane waited for its lease.
+type outdatedError struct {
+	name registry.Name
+	why  error // why it does not run at all, or nil
+}
+
+func (e *outdatedError) Error() string {
+	if e.why != nil {
+		return e.why.Error()
+	}
+	return fmt.Sprintf("projection %s is about to run otherwise: try again in a moment", e.name)
+}
+
+func (e *outdatedError) Unwrap() error { return e.why }
 
 func (w *worker) prepare(ctx context.Context) error {
 	p, ok := w.projection.(Preparer)
@@ -126,13 +198,10 @@ func (w *worker) prepare(ctx context.Context) error {
 
 // follow is the one loop for catch-up and live.
 func (w *worker) follow(ctx context.Context, g goal) error {
-	if err := w.load(ctx); err != nil {
-		return err
-	}
-	due := w.config.Now()
+	w.letters.lookAgain()
+	w.begin()
 	for {
-		var err error
-		if due, err = w.redriveDue(ctx, due); err != nil { // first, since it may make room for more letters
+		if err := w.redriveDue(ctx); err != nil { // first, since it may make room for more letters
 			return err
 		}
 		head, err := w.events.Head(ctx)
@@ -148,7 +217,7 @@ func (w *worker) follow(ctx context.Context, g goal) error {
 		if g.bounded && w.position >= g.position {
 			return nil
 		}
-		if err := w.waitForMore(ctx, due); err != nil {
+		if err := w.waitForMore(ctx); err != nil {
 			return err
 		}
 		if err := w.gather(ctx, g); err != nil {
@@ -186,12 +255,16 @@ func (w *worker) headAt(ctx context.Context, position uint64) (uint64, error) {
 	return max(head, later), err
 }
 
-// load reads the checkpoint, refuses one of another store or of another past
-// of this one, and moves it to where it stands: from then on whoever owned it before cannot move it.
+// load reads the checkpoint and moves it to where it stands: from then on
+// whoever owned it before cannot move it. It refuses one of another store or of
+// another past of this one.
 func (w *worker) load(ctx context.Context) error {
 	c, err := w.progress.Checkpoints().Load(ctx, w.key)
 	if err != nil {
 		return fmt.Errorf("load checkpoint: %w", err)
+	}
+	if err := w.claim(ctx, c.Position); err != nil {
+		return err
 	}
 	head, err := w.headAt(ctx, c.Position)
 	if err != nil {
@@ -200,14 +273,35 @@ func (w *worker) load(ctx context.Context) error {
 	if c.Position > head {
 		return &checkpoint.AheadError{Key: w.key, Position: c.Position, Head: head}
 	}
+	return nil
+}
+
+func (w *worker) claim(ctx context.Context, position uint64) error {
 	w.work.Lock()
 	defer w.work.Unlock()
-	if err := w.progress.Checkpoints().Move(ctx, w.key, w.move(c.Position, c.Position)); err != nil {
+	if err := w.progress.Checkpoints().Move(ctx, w.key, w.move(position, position)); err != nil {
 		return fmt.Errorf("claim checkpoint: %w", err)
 	}
-	w.position, w.owning = c.Position, true
-	w.board.begin(w.config.Now(), c.Position)
+	w.position = position
 	return nil
+}
+
+// begin notes that the lane is owned and ready: handlers may run.
+func (w *worker) begin() {
+	w.work.Lock()
+	defer w.work.Unlock()
+	w.owning.Store(true)
+	w.board.begin(w.config.Now(), w.position)
+}
+
+// isMine reports whether an event belongs to this worker's lane.
+func (w *worker) isMine(e event.Event) (bool, error) {
+	lanes := int(w.lanes.Load())
+	if lanes == 1 {
+		return true, nil
+	}
+	s, err := w.sequence(e)
+	return err == nil && LaneOf(s.Key, lanes) == w.key.Lane, err
 }
 
 // move is a step of the checkpoint by this owner.
@@ -215,20 +309,24 @@ func (w *worker) move(from, to uint64) checkpoint.Move {
 	return checkpoint.Move{From: from, To: to, StoreID: w.events.ID(), Fence: w.lease.Fence}
 }
 
-// waitForMore sleeps until there is an event or a redrive is due.
-func (w *worker) waitForMore(ctx context.Context, due time.Time) error {
-	w.board.update(func(s *Status) { s.State, s.Heartbeat, s.Head = Live, w.config.Now(), max(s.Head, w.position) })
-	wait := min(idleRound, max(due.Sub(w.config.Now()), time.Millisecond))
-	limited, cancel := context.WithTimeout(ctx, wait)
+// waitForMore sleeps until there is an event, letters are to be looked at, or it
+// is time to look round: a wake-up may be lost.
+func (w *worker) waitForMore(ctx context.Context) error {
+	w.board.update(func(s *Status) {
+		s.State, s.Heartbeat, s.Head = Live, w.config.Now(), max(s.Head, w.position)
+		s.LastError, s.ErrorAt = nil, 0 // whatever it was, it is over
+	})
+	limited, cancel := context.WithTimeout(ctx, w.letters.wait(w.config.Now()))
 	defer cancel()
-	_, err := w.events.Wait(limited, w.position)
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		return nil // nothing new, and time to look round
-	}
-	if err != nil {
+	head, err := w.events.Wait(limited, w.position)
+	switch {
+	case err == nil && head <= w.position:
+		return sleep(ctx, idlePause) // woken for nothing
+	case err == nil || ctx.Err() == nil && limited.Err() != nil:
+		return nil
+	default:
 		return fmt.Errorf("wait: %w", err)
 	}
-	return nil
 }
 
 // afterFailure decides whether and when a run is tried again. An error that no
@@ -238,12 +336,19 @@ func (w *worker) afterFailure(err error, g goal, failures int) (wait time.Durati
 	if stopped, ok := errors.AsType[*StoppedError](err); ok {
 		position = stopped.Position
 	}
+	class := w.classify(err)
+	if fromHandler {
+		class = unowned(class)
+	}
+	open, isOpen := errors.AsType[*circuitError](err)
+	if isOpen {
+		position, fromHandler, class = open.position, false, Infrastructure
+	}
 	w.board.update(func(s *Status) {
 		s.State, s.LastError, s.ErrorAt, s.Heartbeat = Paused, err, position, w.config.Now()
 	})
-	class := w.classify(err)
 	switch {
-	case final(err), g.bounded && errors.Is(err, dlq.ErrFull), !fromHandler && (class == Poison || class == Bug):
+	case final(err, fromHandler, g), g.bounded && (isOpen || errors.Is(err, dlq.ErrFull)), !fromHandler && (class == Poison || class == Bug):
 		return 0, false
 	case class == Lost:
 		w.log.Warn("ownership lost", zap.Error(err))
@@ -263,10 +368,26 @@ func (w *worker) afterFailure(err error, g goal, failures int) (wait time.Durati
 	}
 }
 
-// final reports whether trying again cannot help.
-func final(err error) bool {
+// final reports whether trying again cannot help. What a handler says is never
+// final: its errors may wrap those of a store or of a checkpoint of its own.
+func final(err error, fromHandler bool, g goal) bool {
+	if fromHandler {
+		return is[*unfitError](err) && errors.Is(err, event.ErrDefinition)
+	}
+	if is[*checkpoint.AheadError](err) && !g.bounded {
+		return false // the head may be about to come there, see headAt
+	}
 	return errors.Is(err, ErrStopped) || errors.Is(err, checkpoint.ErrOtherStore) ||
-		errors.Is(err, eventstore.ErrClosed) || errors.Is(err, event.ErrDefinition)
+		errors.Is(err, eventstore.ErrClosed) || errors.Is(err, ErrOlderVersion) || errors.Is(err, event.ErrDefinition)
+}
+
+// unowned returns what a class of error means that a handler has returned: it
+// does not know who owns the projection.
+func unowned(c Class) Class {
+	if c == Lost {
+		return Unclassified
+	}
+	return c
 }
 
 // failedAt returns the position of the event whose handler err comes from, and
@@ -282,7 +403,45 @@ func failedAt(err error) (position uint64, fromHandler bool) {
 func (w *worker) fail(err error) error {
 	w.board.update(func(s *Status) { s.State, s.LastError = Failed, err })
 	w.log.Error("projection stopped", zap.Error(err))
-	return fmt.Errorf("projection %q: %w", w.key.Projection, err)
+	return &endedError{projection: w.key.Projection, err: err}
+}
+
+// endedError says that a projection has stopped for good.
+type endedError struct {
+	projection string
+	err        error
+}
+
+func (e *endedError) Error() string { return fmt.Sprintf("projection %q: %v", e.projection, e.err) }
+func (e *endedError) Unwrap() error { return e.err }
+
+// bring follows the log up to a position, under a lease that is held already.
+func (w *worker) bring(ctx context.Context, l lease.Lease, to uint64) error {
+	if !w.running.TryLock() {
+		return fmt.Errorf("projection %q: %w", w.key.Projection, ErrRunning)
+	}
+	defer w.running.Unlock()
+	g := goal{bounded: true, position: to}
+	err := w.persist(ctx, g, func() error {
+		w.took(l)
+		defer w.disown()
+		if err := w.load(ctx); err != nil {
+			return err
+		}
+		return w.follow(ctx, g)
+	})
+	if err != nil {
+		return err
+	}
+	return context.Cause(ctx) // persist ends quietly with ctx
+}
+
+// classOf is classify for an error that may be nil.
+func (w *worker) classOf(err error) Class {
+	if err == nil {
+		return Unclassified
+	}
+	return w.classify(err)
 }
 
 // classify asks the user's classifier, then the store's, then the default.
@@ -301,7 +460,7 @@ func (w *worker) classify(err error) Class {
 // meaning is classify for a handler's error. A handler that says "cancelled"
 // while the run goes on was not cancelled by it: that may be the event's fault.
 func (w *worker) meaning(err error, ending func() error) Class {
-	class := w.classify(err)
+	class := unowned(w.classify(err))
 	if class == Cancelled && ending() == nil {
 		return Unclassified
 	}
@@ -330,9 +489,33 @@ func (w *worker) inTx(ctx context.Context, f func(tx Tx) error) error {
 		return errors.Join(err, tx.Rollback(ctx))
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return fmt.Errorf("commit: %w", errors.Join(err, tx.Rollback(ctx)))
+		return &commitError{err: errors.Join(err, tx.Rollback(ctx))}
 	}
 	return nil
+}
+
+// commitError says that a transaction could not be committed.
+type commitError struct{ err error }
+
+func (e *commitError) Error() string { return fmt.Sprintf("commit: %v", e.err) }
+func (e *commitError) Unwrap() error { return e.err }
+
+// commitBlames reports whether err is that of a commit which what handlers wrote
+// has made impossible, as a constraint that is checked no sooner, or that of a
+// transaction which a handler has undone. An error of which nobody knows what it
+// means is tried again first.
+func (w *worker) commitBlames(err error) bool {
+	if w.projection.Guarantee() != ExactlyOnce || !is[*commitError](err) && !errors.Is(err, ErrTxUndone) {
+		return false
+	}
+	switch w.classify(err) {
+	case Poison, Bug:
+		return true
+	case Unclassified:
+		return w.commits.at(w.position) >= w.config.Retry.MaxAttempts
+	default:
+		return false
+	}
 }
 
 // sequence returns what e is ordered by. A projection whose key panics, or is

@@ -26,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/chaostest"
 	"github.com/evident-go/evident/sqlite"
 )
 
@@ -37,7 +38,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if !runChild() {
+	if !runChild() && !chaostest.Run(chaosHome) {
 		goleak.VerifyTestMain(m)
 	}
 }

@@ -47,9 +47,9 @@ func park(ctx context.Context, q querier, l dlq.Letter) error {
 	if _, err := q.ExecContext(ctx, "INSERT INTO dead_letter_sequences (projection, version, sequence_key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", keysOf(l.Sequence)...); err != nil {
 		return err
 	}
-	_, err := q.ExecContext(ctx, `INSERT INTO dead_letters (projection, version, sequence_key, position, event_id, event_type, cause, attempts, parked_at, tried_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		append(placeOf(l), l.EventID[:], l.EventType, l.Cause, l.Attempts, storedTime(l.ParkedAt), storedTime(l.TriedAt))...)
+	_, err := q.ExecContext(ctx, "INSERT INTO dead_letters ("+letterColumns+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		append(placeOf(l), l.EventID[:], l.EventType, l.Cause, l.Attempts, l.Redrives, storedTime(l.ParkedAt), storedTime(l.TriedAt))...)
 	return err
 }
 
@@ -57,21 +57,26 @@ func park(ctx context.Context, q querier, l dlq.Letter) error {
 func (d deadLetters) Failed(ctx context.Context, l dlq.Letter, cause string, triedAt, nextRetry time.Time) error {
 	return d.session.write(ctx, "record failure of letter", func(q querier) error {
 		args := append([]any{dlq.CutCause(cause), storedTime(triedAt)}, placeOf(l)...)
-		if err := one(q.ExecContext(ctx, "UPDATE dead_letters SET attempts = attempts + 1, cause = ?, tried_at = ?"+thisLetter, args...)); err != nil {
+		if err := one(q.ExecContext(ctx, "UPDATE dead_letters SET attempts = attempts + 1, redrives = redrives + 1, cause = ?, tried_at = ?"+thisLetter, args...)); err != nil {
 			return err
 		}
-		return schedule(ctx, q, l.Sequence, nextRetry)
+		return schedule(ctx, q, l.Sequence, nextRetry, 0)
 	})
 }
 
 // Schedule implements [dlq.Store].
 func (d deadLetters) Schedule(ctx context.Context, s dlq.Sequence, nextRetry time.Time) error {
-	return d.session.write(ctx, "schedule sequence", func(q querier) error { return schedule(ctx, q, s, nextRetry) })
+	return d.ScheduleUntil(ctx, s, nextRetry, 0)
 }
 
-func schedule(ctx context.Context, q querier, s dlq.Sequence, nextRetry time.Time) error {
-	args := append([]any{storedTime(nextRetry)}, keysOf(s)...)
-	return one(q.ExecContext(ctx, "UPDATE dead_letter_sequences SET next_retry = ?"+thisSequence, args...))
+// ScheduleUntil implements [dlq.Store].
+func (d deadLetters) ScheduleUntil(ctx context.Context, s dlq.Sequence, nextRetry time.Time, until uint64) error {
+	return d.session.write(ctx, "schedule sequence", func(q querier) error { return schedule(ctx, q, s, nextRetry, until) })
+}
+
+func schedule(ctx context.Context, q querier, s dlq.Sequence, nextRetry time.Time, until uint64) error {
+	args := append([]any{storedTime(nextRetry), toInteger(until)}, keysOf(s)...)
+	return one(q.ExecContext(ctx, "UPDATE dead_letter_sequences SET next_retry = ?, until_position = ?"+thisSequence, args...))
 }
 
 // Remove implements [dlq.Store].
@@ -96,9 +101,8 @@ func (d deadLetters) Discard(ctx context.Context, l dlq.Letter, reason string, b
 	}
 	return d.session.write(ctx, "discard letter", func(q querier) error {
 		args := append([]any{reason, string(by), storedTime(at)}, placeOf(l)...)
-		if err := one(q.ExecContext(ctx, `INSERT INTO discarded_letters
-			(projection, version, sequence_key, position, event_id, event_type, cause, attempts, parked_at, tried_at, reason, discarded_by, discarded_at)
-			SELECT `+letterColumns+`, ?, ?, ? FROM dead_letters`+thisLetter, args...)); err != nil {
+		if err := one(q.ExecContext(ctx, "INSERT INTO discarded_letters ("+letterColumns+", reason, discarded_by, discarded_at)"+
+			" SELECT "+letterColumns+", ?, ?, ? FROM dead_letters"+thisLetter, args...)); err != nil {
 			return err
 		}
 		return takeOut(ctx, q, l)

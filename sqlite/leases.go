@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -47,17 +48,77 @@ func acquire(ctx context.Context, q querier, name, owner string, now time.Time, 
 
 // holder returns the lease as it stands, without an owner if nobody has it.
 func holder(ctx context.Context, q querier, name string) (lease.Lease, error) {
+	held, err := scanLease(q.QueryRowContext(ctx, "SELECT name, owner, fence, expires_at FROM leases WHERE name = ?", name))
+	if errors.Is(err, sql.ErrNoRows) {
+		return lease.Lease{Name: name}, nil
+	}
+	return held, err
+}
+
+// Renew implements [lease.Store].
+func (s leases) Renew(ctx context.Context, given []lease.Lease, ttl time.Duration) (renewed []lease.Lease, err error) {
+	if err := lease.CheckRenewal(given, ttl); err != nil || len(given) == 0 {
+		return nil, err
+	}
+	as := make([][3]any, len(given))
+	for i, l := range given {
+		as[i] = [3]any{l.Name, l.Owner, toInteger(l.Fence)}
+	}
+	list, err := json.Marshal(as) // a list of any length is one argument
+	if err != nil {
+		return nil, err
+	}
+	err = s.session.write(ctx, "renew leases", func(q querier) error {
+		rows, err := q.QueryContext(ctx, `UPDATE leases SET expires_at = ?
+			WHERE (name, owner, fence) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))
+			RETURNING name, owner, fence, expires_at`, storedTime(s.session.clock().Add(ttl)), string(list))
+		found, err := collect(rows, err, scanLease)
+		renewed = inOrder(given, found)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return renewed, nil
+}
+
+// inOrder returns those of the given leases that were found.
+func inOrder(given, found []lease.Lease) (renewed []lease.Lease) {
+	byName := make(map[string]lease.Lease, len(found))
+	for _, l := range found {
+		byName[l.Name] = l
+	}
+	for _, l := range given {
+		if held := byName[l.Name]; held.Owner == l.Owner && held.Fence == l.Fence {
+			renewed = append(renewed, held)
+		}
+	}
+	return renewed
+}
+
+// List implements [lease.Store].
+func (s leases) List(ctx context.Context, prefix string) (list []lease.Lease, err error) {
+	if err := lease.CheckPrefix(prefix); err != nil {
+		return nil, err
+	}
+	err = s.session.read(ctx, "list leases", func(q querier) error {
+		rows, err := q.QueryContext(ctx, `SELECT name, owner, fence, expires_at FROM leases
+			WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1 AND owner <> '' AND expires_at > ?2 ORDER BY name`, prefix, storedTime(s.session.clock()))
+		list, err = collect(rows, err, scanLease)
+		return err
+	})
+	return list, err
+}
+
+func scanLease(row scanner) (lease.Lease, error) {
 	var (
+		l       lease.Lease
 		fence   int64
 		expires moment
-		held    = lease.Lease{Name: name}
 	)
-	err := q.QueryRowContext(ctx, "SELECT owner, fence, expires_at FROM leases WHERE name = ?", name).Scan(&held.Owner, &fence, &expires)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return lease.Lease{}, err
-	}
-	held.Fence, held.ExpiresAt = fromInteger(fence), time.Time(expires)
-	return held, nil
+	err := row.Scan(&l.Name, &l.Owner, &fence, &expires)
+	l.Fence, l.ExpiresAt = fromInteger(fence), time.Time(expires)
+	return l, err
 }
 
 // Release implements [lease.Store].

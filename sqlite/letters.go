@@ -12,7 +12,7 @@ import (
 	"github.com/evident-go/evident/event"
 )
 
-const letterColumns = "projection, version, sequence_key, position, event_id, event_type, cause, attempts, parked_at, tried_at"
+const letterColumns = "projection, version, sequence_key, position, event_id, event_type, cause, attempts, redrives, parked_at, tried_at"
 
 // scanLetter reads letterColumns, and what follows them into more.
 func scanLetter(row scanner, more ...any) (dlq.Letter, error) {
@@ -22,7 +22,7 @@ func scanLetter(row scanner, more ...any) (dlq.Letter, error) {
 		id            stored
 		parked, tried moment
 	)
-	dest := []any{&l.Sequence.Projection, &l.Sequence.Version, &l.Sequence.Key, &position, &id, &l.EventType, &l.Cause, &l.Attempts, &parked, &tried}
+	dest := []any{&l.Sequence.Projection, &l.Sequence.Version, &l.Sequence.Key, &position, &id, &l.EventType, &l.Cause, &l.Attempts, &l.Redrives, &parked, &tried}
 	err := row.Scan(append(dest, more...)...)
 	l.Position, l.EventID, l.ParkedAt, l.TriedAt = fromInteger(position), uuid.UUID(id), time.Time(parked), time.Time(tried)
 	return l, err
@@ -49,7 +49,7 @@ func (d deadLetters) Sequences(ctx context.Context, f dlq.Filter) (parked []dlq.
 				FROM dead_letter_sequences AS s
 				WHERE (?1 = '' OR projection = ?1) AND (?2 = 0 OR version = ?2) AND (?3 = '' OR sequence_key = ?3) AND (?4 IS NULL OR next_retry <= ?4)
 			)
-			SELECT `+letterColumns+`, letters, next_retry
+			SELECT `+letterColumns+`, letters, next_retry, until_position
 			FROM chosen JOIN dead_letters USING (projection, version, sequence_key, position)
 			ORDER BY parked_at, position, sequence_key LIMIT ?5`,
 			f.Projection, f.Version, f.Key, storedTime(f.DueBy), bound(f.Limit))
@@ -62,8 +62,9 @@ func (d deadLetters) Sequences(ctx context.Context, f dlq.Filter) (parked []dlq.
 func scanParked(row scanner) (dlq.Parked, error) {
 	var p dlq.Parked
 	var next moment
-	first, err := scanLetter(row, &p.Letters, &next)
-	p.Sequence, p.First, p.NextRetry = first.Sequence, first, time.Time(next)
+	var until int64
+	first, err := scanLetter(row, &p.Letters, &next, &until)
+	p.Sequence, p.First, p.NextRetry, p.Until = first.Sequence, first, time.Time(next), fromInteger(until)
 	return p, err
 }
 

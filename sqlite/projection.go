@@ -7,6 +7,7 @@ import (
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/projection"
+	"github.com/evident-go/evident/registry"
 )
 
 var (
@@ -16,6 +17,8 @@ var (
 	_ projection.Validator    = (*Projection)(nil)
 	_ projection.ResetChecker = (*Projection)(nil)
 	_ projection.Sequencer    = (*Projection)(nil)
+	_ projection.Laned        = (*Projection)(nil)
+	_ projection.Rewinder     = (*Projection)(nil)
 )
 
 // Projection is a projection into tables of the store's own file. Each event
@@ -24,12 +27,15 @@ var (
 type Projection struct {
 	*projection.Declared[*sql.Tx]
 
-	tables []table
+	tables  []table
+	fronts  []front
+	indexes []index
 }
 
 // NewProjection returns a projection that is put together from parts: [On],
-// [OnEvery] or [OnBatch], [Table], [OnReset], [SequenceBy] and [Codec]. Name
-// and version name its checkpoint; a new version starts from the first event.
+// [OnEvery] or [OnBatch], [Table], [View], [Index], [OnReset], [OnRewind],
+// [InLanes], [SequenceBy] and [Codec]. Name and version name its checkpoint; a
+// new version starts from the first event.
 //
 // It runs on a [Store] of this package only; on any other it stops with a
 // [*event.DefinitionError]. Parts that contradict each other are a
@@ -40,7 +46,7 @@ type Projection struct {
 // transaction to end. What they read of the file outside of it is what was
 // committed before.
 func NewProjection(name string, version int, parts ...Part) *Projection {
-	d := &declaration{Declaration: projection.Declare[*sql.Tx](name, version)}
+	d := &declaration{Declaration: projection.Declare[*sql.Tx](name, version), name: registry.Name{Projection: name, Version: version}}
 	for _, part := range parts {
 		if part == nil {
 			d.Refuse("a part is nil")
@@ -48,20 +54,24 @@ func NewProjection(name string, version int, parts ...Part) *Projection {
 		}
 		part(d)
 	}
-	d.declareTables()
+	d.declareViews(d.declareTables())
+	indexes := d.declareIndexes()
 	for _, reset := range d.resets {
 		d.OnReset(reset)
 	}
 	target := func(ctx context.Context, tx projection.Tx) (*sql.Tx, error) { return own(ctx, name, tx) }
-	return &Projection{Declared: d.Build(target), tables: d.tables}
+	return &Projection{Declared: d.Build(target), tables: d.tables, fronts: d.fronts, indexes: indexes}
 }
 
 // declaration collects what parts say.
 type declaration struct {
 	*projection.Declaration[*sql.Tx]
 
-	tables []table
-	resets []func(ctx context.Context, tx *sql.Tx) error // to run when the tables are empty
+	name    registry.Name
+	tables  []table
+	fronts  []front
+	indexes []string                                      // their statements
+	resets  []func(ctx context.Context, tx *sql.Tx) error // to run when the tables are empty
 }
 
 // Part is one thing that a projection declares.
@@ -93,8 +103,23 @@ func OnReset(f func(ctx context.Context, tx *sql.Tx) error) Part {
 	return func(d *declaration) { d.resets = append(d.resets, f) }
 }
 
-// SequenceBy sets the key by which events park behind one that failed. The
-// default, also for nil, is the event's stream.
+// OnRewind undoes what handlers have made of the events above a position, in the
+// transaction that also puts the checkpoint back: without it the projection can
+// be rebuilt, but not rewound. See [projection.Rewinder].
+func OnRewind(f func(ctx context.Context, tx *sql.Tx, position uint64) error) Part {
+	return func(d *declaration) { d.OnRewind(f) }
+}
+
+// InLanes divides the projection into so many lanes to begin with, from 1 to
+// [projection.Slots]. SQLite lets one transaction write at a time, so lanes help
+// only handlers that wait for something else.
+func InLanes(lanes int) Part {
+	return func(d *declaration) { d.InLanes(lanes) }
+}
+
+// SequenceBy sets the key by which events park behind one that failed, and by
+// which they are divided among lanes. The default, also for nil, is the event's
+// stream.
 func SequenceBy(key func(e event.Event) string) Part {
 	return func(d *declaration) { d.SequenceBy(key) }
 }
@@ -115,8 +140,13 @@ func own(ctx context.Context, name string, tx projection.Tx) (*sql.Tx, error) {
 	return t.sql, t.usable(ctx)
 }
 
+// registered returns the projection's name as it is written down.
+func (p *Projection) registered() registry.Name {
+	return registry.Name{Projection: p.Name(), Version: p.Version()}
+}
+
 // Prepare implements [projection.Preparer]: it creates the tables that are not
-// there.
+// there, and finds out whether the views could be.
 func (p *Projection) Prepare(ctx context.Context, tx projection.Tx) error {
 	if err := p.Validate(); err != nil {
 		return err
@@ -126,7 +156,12 @@ func (p *Projection) Prepare(ctx context.Context, tx projection.Tx) error {
 		return err
 	}
 	for _, table := range p.tables {
-		if err := table.prepare(ctx, t, p.Name()); err != nil {
+		if err := table.relation(p.registered(), t).prepare(ctx); err != nil {
+			return err
+		}
+	}
+	for _, front := range p.fronts {
+		if err := front.check(ctx, front.relation(p.registered(), t)); err != nil {
 			return err
 		}
 	}

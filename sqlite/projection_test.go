@@ -129,11 +129,25 @@ func TestProjectionDefinitions(t *testing.T) {
 		"name to be quoted":    {ok, sqlite.Table(`a"b`, "n")},
 		"name without letters": {ok, sqlite.Table("", "n")},
 		"name with a digit":    {ok, sqlite.Table("1a", "n")},
+		"view with a digit":    {ok, sqlite.View("1a", "SELECT 1")},
+		"view twice":           {ok, sqlite.View("a", "SELECT 1"), sqlite.View("A", "SELECT 1")},
+		"view like its table":  {ok, sqlite.View("a", "SELECT 1"), sqlite.Table("a", "n")},
+		"view like the store":  {ok, sqlite.View("projection_tables", "SELECT 1")},
+		"view without a query": {ok, sqlite.View("a", " ")},
+		"index of nothing":     {ok, sqlite.Index("CREATE INDEX i ON a (n)")},
+		"index twice":          {ok, sqlite.Table("a", "n"), sqlite.Index("CREATE INDEX i ON a (n)"), sqlite.Index("CREATE INDEX I ON a (m)")},
+		"no index":             {ok, sqlite.Table("a", "n"), sqlite.Index("CREATE TABLE i (n)")},
+		"index without a name": {ok, sqlite.Table("a", "n"), sqlite.Index("CREATE INDEX ON a (n)")},
+		"index and more":       {ok, sqlite.Table("a", "n"), sqlite.Index("CREATE INDEX i ON a (n); DROP TABLE events")},
+		"no lanes":             {ok, sqlite.InLanes(0)},
+		"nil rewind":           {ok, sqlite.OnRewind(nil)},
 	} {
 		p := sqlite.NewProjection("p", 1, parts...)
 		require.ErrorIs(t, p.Validate(), event.ErrDefinition, name)
 		require.ErrorIs(t, p.Apply(t.Context(), nil, newEvents(1)[0]), event.ErrDefinition, name)
 		require.ErrorIs(t, p.CanReset(), event.ErrDefinition, name)
+		require.ErrorIs(t, p.GoLive(t.Context(), nil), event.ErrDefinition, name)
+		require.ErrorIs(t, p.Finish(t.Context(), nil), event.ErrDefinition, name)
 	}
 	p := sqlite.NewProjection("p", 1, ok)
 	require.NoError(t, p.Validate())

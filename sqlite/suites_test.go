@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/evident-go/evident/aggregate"
@@ -16,6 +17,8 @@ import (
 	"github.com/evident-go/evident/lease/leasetest"
 	"github.com/evident-go/evident/projection"
 	"github.com/evident-go/evident/projection/projectiontest"
+	"github.com/evident-go/evident/registry"
+	"github.com/evident-go/evident/registry/registrytest"
 	"github.com/evident-go/evident/sqlite"
 )
 
@@ -77,6 +80,25 @@ func TestConformanceLeases(t *testing.T) {
 		config.Now = now
 		return leases{Store: open(t, config).Leases(), reopen: func() (lease.Store, error) { return open(t, config).Leases(), nil }}
 	})
+}
+
+func TestConformanceRegistry(t *testing.T) {
+	t.Parallel()
+	registrytest.Run(t, func(t *testing.T) registrytest.Harness {
+		t.Helper()
+		store := newStore(t)
+		return registrytest.Harness{Store: store.Registry(), InTx: projectiontest.InTx(store, records(t))}
+	})
+}
+
+// records returns what finds the records of a transaction.
+func records(t *testing.T) func(tx projection.Tx) registry.Store {
+	t.Helper()
+	return func(tx projection.Tx) registry.Store {
+		bound, ok := tx.(interface{ Registry() registry.Store })
+		assert.True(t, ok)
+		return bound.Registry()
+	}
 }
 
 func TestConformanceSnapshots(t *testing.T) {

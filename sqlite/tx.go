@@ -22,8 +22,9 @@ type Tx struct {
 	store *Store
 	sql   *sql.Tx
 
-	mu    sync.Mutex
-	ended error // why it cannot be used any more; nil while it can
+	mu     sync.Mutex
+	ended  error // why it cannot be used any more; nil while it can
+	undone error // that SQLite has undone it; it has still to be ended
 }
 
 // Begin implements [projection.Progress]. It waits for the transaction or the
@@ -83,17 +84,30 @@ func (t *Tx) Savepoint(ctx context.Context, f func(ctx context.Context) error) (
 	done := false
 	defer func() {
 		if !done {
-			err = errors.Join(err, t.exec(ctx, "ROLLBACK TO nested"))
+			err = errors.Join(err, t.endNested(ctx, "ROLLBACK TO nested"))
 		}
-		err = errors.Join(err, t.exec(ctx, "RELEASE nested"))
+		err = errors.Join(err, t.endNested(ctx, "RELEASE nested"))
 	}()
 	err = f(ctx)
 	done = err == nil
 	return err
 }
 
-// exec runs a statement that must not be left out because ctx has ended. If it
-// fails, SQLite has undone the whole transaction.
+// endNested ends a savepoint. If that fails there is none any more: SQLite has
+// undone the whole transaction, and another SAVEPOINT would begin a new one, in
+// which what follows would be kept without what went before.
+func (t *Tx) endNested(ctx context.Context, statement string) error {
+	err := t.exec(ctx, statement)
+	if err == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.undone = projection.ErrTxUndone
+	return errors.Join(t.undone, err)
+}
+
+// exec runs a statement that must not be left out because ctx has ended.
 func (t *Tx) exec(ctx context.Context, statement string) error {
 	_, err := t.sql.ExecContext(context.WithoutCancel(ctx), statement)
 	return t.translate("savepoint", err)
@@ -151,6 +165,9 @@ func (t *Tx) usable(ctx context.Context) error {
 	defer t.mu.Unlock()
 	if t.ended != nil {
 		return t.ended
+	}
+	if t.undone != nil {
+		return t.undone
 	}
 	return ctx.Err()
 }

@@ -215,3 +215,39 @@ func (s cutsShort) Park(ctx context.Context, letters ...dlq.Letter) error {
 	}
 	return s.Store.Park(ctx, letters...)
 }
+
+type unbounded struct{ dlq.Store }
+
+func (s unbounded) ScheduleUntil(ctx context.Context, of dlq.Sequence, nextRetry time.Time, _ uint64) error {
+	return s.Schedule(ctx, of, nextRetry)
+}
+
+// remembersBound reports the last bound for ever.
+type remembersBound struct {
+	dlq.Store
+
+	until *uint64
+}
+
+func (s remembersBound) ScheduleUntil(ctx context.Context, of dlq.Sequence, nextRetry time.Time, until uint64) error {
+	*s.until = until
+	return s.Store.ScheduleUntil(ctx, of, nextRetry, until)
+}
+
+func (s remembersBound) Sequences(ctx context.Context, f dlq.Filter) ([]dlq.Parked, error) {
+	parked, err := s.Store.Sequences(ctx, f)
+	for i := range parked {
+		parked[i].Until = *s.until
+	}
+	return parked, err
+}
+
+type parksAsFresh struct{ dlq.Store }
+
+func (s parksAsFresh) Park(ctx context.Context, letters ...dlq.Letter) error {
+	letters = slices.Clone(letters)
+	for i := range letters {
+		letters[i].Redrives = 0
+	}
+	return s.Store.Park(ctx, letters...)
+}

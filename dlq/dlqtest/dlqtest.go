@@ -81,6 +81,13 @@ func promises() []promisetest.Promise[Harness] {
 			{Name: "a discard without a reason is refused", Check: badDiscards},
 			{Name: "a cause is cut at a character's edge", Check: causeIsCut},
 		}},
+		{Words: "8 A retry that is scheduled up to a position keeps that bound until the sequence is scheduled anew or its first letter has failed again. A letter counts how often it was tried since it was parked", Clauses: []promisetest.Clause[Harness]{
+			{Name: "a retry keeps its bound", Check: boundIsKept},
+			{Name: "a sequence that is scheduled anew has no bound", Check: boundIsReplaced},
+			{Name: "a sequence that has failed again has no bound", Check: boundEndsWithFailure},
+			{Name: "a sequence that is parked anew has no bound", Check: boundEndsWithSequence},
+			{Name: "a letter counts its redrives", Check: redrivesCount},
+		}},
 	}
 }
 

@@ -65,6 +65,11 @@ func TestBrokenStoresFail(t *testing.T) {
 		"bad letters are refused":                                         func(s dlq.Store) dlq.Store { return parksOneByOne{s} },
 		"a discard without a reason is refused":                           func(s dlq.Store) dlq.Store { return needsNoReason{s} },
 		"a cause is cut at a character's edge":                            func(s dlq.Store) dlq.Store { return cutsShort{s} },
+		"a retry keeps its bound":                                         func(s dlq.Store) dlq.Store { return unbounded{s} },
+		"a sequence that is scheduled anew has no bound":                  func(s dlq.Store) dlq.Store { return remembersBound{s, new(uint64)} },
+		"a sequence that has failed again has no bound":                   func(s dlq.Store) dlq.Store { return remembersBound{s, new(uint64)} },
+		"a sequence that is parked anew has no bound":                     func(s dlq.Store) dlq.Store { return remembersBound{s, new(uint64)} },
+		"a letter counts its redrives":                                    func(s dlq.Store) dlq.Store { return parksAsFresh{s} },
 	} {
 		t.Run(clause, func(t *testing.T) {
 			t.Parallel()

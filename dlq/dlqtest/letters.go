@@ -110,7 +110,7 @@ func orderedByPosition(t promisetest.T, h Harness) {
 
 func roundTrip(t promisetest.T, h Harness) {
 	first := letter("Document/Ünïcode \"quoted\"", 1<<40)
-	first.Cause, first.Attempts, first.TriedAt = "handler: title is\n\tnot known ✗", 3, at(9)
+	first.Cause, first.Attempts, first.Redrives, first.TriedAt = "handler: title is\n\tnot known ✗", 3, 2, at(9)
 	waiting := letter(first.Sequence.Key, 1<<40+1)
 	waiting.ParkedAt = noon.Add(999).In(time.FixedZone("elsewhere", 3600))
 	park(t, h.Store, first, waiting)

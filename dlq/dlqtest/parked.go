@@ -44,6 +44,7 @@ func failedAgain(t promisetest.T, h Harness) {
 	park(t, h.Store, first, letter("a", 2))
 	require.NoError(t, h.Store.Failed(t.Context(), first, "second cause", at(70), at(80)))
 	first.Cause, first.Attempts, first.TriedAt = "second cause", 5, at(70)
+	first.Redrives = 1
 	assert.Equal(t, []dlq.Letter{first, letter("a", 2)}, lettersOf(t, h.Store, "a"))
 	assert.Equal(t, dlq.Parked{Sequence: sequence("a"), Letters: 2, First: first, NextRetry: at(80)}, only(t, h.Store))
 	require.NoError(t, h.Store.Failed(t.Context(), first, "third cause", at(80), time.Time{}))

@@ -24,6 +24,7 @@ func badLetters(t promisetest.T, h Harness) {
 		"event id":     func(l *dlq.Letter) { l.EventID = uuid.Nil },
 		"event type":   func(l *dlq.Letter) { l.EventType = "" },
 		"attempts":     func(l *dlq.Letter) { l.Attempts = -1 },
+		"redrives":     func(l *dlq.Letter) { l.Redrives = -1 },
 		"parked at":    func(l *dlq.Letter) { l.ParkedAt = time.Time{} },
 		"over-long":    func(l *dlq.Letter) { l.Sequence.Key = strings.Repeat("k", dlq.MaxKeyBytes+1) },
 		"control char": func(l *dlq.Letter) { l.Sequence.Key = "a\nb" },

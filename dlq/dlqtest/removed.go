@@ -46,7 +46,7 @@ func racingRemovals(t promisetest.T, h Harness) {
 
 func discarded(t promisetest.T, h Harness) {
 	failed := letter("a", 1)
-	failed.Cause, failed.Attempts, failed.TriedAt = "no such title", 3, at(2)
+	failed.Cause, failed.Attempts, failed.Redrives, failed.TriedAt = "no such title", 3, 2, at(2)
 	park(t, h.Store, failed, letter("a", 2))
 	reason, by := "the title was\nnever used", event.User("alice")
 	given := letter("a", 1) // what is kept is the letter as it was parked
@@ -88,6 +88,7 @@ func notFound(t promisetest.T, h Harness) {
 		require.ErrorIs(t, h.Store.Failed(t.Context(), missing, "test", noon, noon), dlq.ErrNotFound)
 	}
 	require.ErrorIs(t, h.Store.Schedule(t.Context(), sequence("b"), noon), dlq.ErrNotFound)
+	require.ErrorIs(t, h.Store.ScheduleUntil(t.Context(), sequence("b"), noon, 1), dlq.ErrNotFound)
 	assert.Equal(t, []dlq.Letter{letter("a", 1)}, lettersOf(t, h.Store, "a"))
 	assert.Empty(t, discardedOf(t, h.Store))
 }

@@ -41,7 +41,10 @@ func undoneOnRollback(t promisetest.T, h Harness) {
 		"fail": func(ctx context.Context, bound dlq.Store) error {
 			return bound.Failed(ctx, letter("a", 1), "again", noon, at(30))
 		},
-		"schedule":     func(ctx context.Context, bound dlq.Store) error { return bound.Schedule(ctx, sequence("a"), at(60)) },
+		"schedule": func(ctx context.Context, bound dlq.Store) error { return bound.Schedule(ctx, sequence("a"), at(60)) },
+		"schedule until": func(ctx context.Context, bound dlq.Store) error {
+			return bound.ScheduleUntil(ctx, sequence("a"), at(60), 2)
+		},
 		"remove first": func(ctx context.Context, bound dlq.Store) error { return bound.Remove(ctx, letter("a", 1)) },
 		"remove":       func(ctx context.Context, bound dlq.Store) error { return bound.Remove(ctx, letter("a", 2)) },
 		"discard": func(ctx context.Context, bound dlq.Store) error {
@@ -72,7 +75,7 @@ func changeAll(ctx context.Context, t promisetest.T, s dlq.Store) {
 	require.NoError(t, s.Park(ctx, letter("a", 3), letter("b", 4), letter("c", 5)))
 	require.NoError(t, s.Discard(ctx, letter("a", 1), "test", "", noon))
 	require.NoError(t, s.Failed(ctx, letter("a", 2), "again", noon, at(30)))
-	require.NoError(t, s.Schedule(ctx, sequence("a"), at(60)))
+	require.NoError(t, s.ScheduleUntil(ctx, sequence("a"), at(60), 3))
 	require.NoError(t, s.Remove(ctx, letter("c", 5)))
 }
 
@@ -81,6 +84,7 @@ func requireUnchanged(t promisetest.T, s dlq.Store) {
 	require.Equal(t, []dlq.Letter{letter("a", 1), letter("a", 2), letter("a", 9)}, lettersOf(t, s, "a"))
 	require.Equal(t, []string{"a"}, parked(t, s, "a", "b", "c"))
 	require.True(t, only(t, s).NextRetry.IsZero())
+	require.Zero(t, only(t, s).Until)
 	require.Empty(t, discardedOf(t, s))
 }
 

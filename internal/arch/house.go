@@ -57,6 +57,12 @@ func ground() []Room {
 			Why:       "a port: owners and fences, no store and no runner",
 		},
 		{
+			Name: "registry", Floor: 2,
+			Below:     []string{"event"},
+			Libraries: []string{},
+			Why:       "a port: what is decided about projections, no store and no runner",
+		},
+		{
 			Name: "aggregate", Floor: 2,
 			Below:     []string{"event", "eventstore"},
 			Libraries: []string{uuid, lru, backoff},
@@ -70,7 +76,7 @@ func derived() []Room {
 	return []Room{
 		{
 			Name: "projection", Floor: 3,
-			Below:     []string{"event", "eventstore", "checkpoint", "dlq", "lease"},
+			Below:     []string{"event", "eventstore", "checkpoint", "dlq", "lease", "registry"},
 			Libraries: []string{uuid, zap, backoff},
 			Why:       "the runner reads the log; it never calls an aggregate and knows no database",
 		},
@@ -81,8 +87,26 @@ func derived() []Room {
 			Why:       "draws what the runner reports; who has no terminal need not build it",
 		},
 		{
+			Name: "projection/projectionotel", Floor: 4,
+			Below:     []string{"registry", "projection"},
+			Libraries: []string{otelAttribute, otelCodes, otelSemconv, otelMetric, otelTrace},
+			Why:       "speaks OpenTelemetry's API; the SDK, and where spans and metrics go, are the program's choice",
+		},
+		{
+			Name: "projection/projectionhttp", Floor: 4,
+			Below:     []string{"event", "projection"},
+			Libraries: []string{zap},
+			Why:       "answers probes; what it says is decided below, where there is no HTTP",
+		},
+		{
+			Name: "process", Floor: 4,
+			Below:     core(),
+			Libraries: []string{uuid, zap},
+			Why:       "a process is an aggregate that a projection feeds; its timeouts are events, so it needs no place of its own",
+		},
+		{
 			Name: "audit", Floor: 4,
-			Below:     []string{"event", "eventstore", "checkpoint", "dlq", "lease", "projection"},
+			Below:     []string{"event", "eventstore", "checkpoint", "dlq", "lease", "registry", "projection"},
 			Libraries: []string{uuid},
 			Why:       "the audit log is derived from events; its homes are the adapters' business",
 		},
@@ -193,9 +217,19 @@ const (
 	nats        = "github.com/nats-io/nats.go"
 )
 
+// OpenTelemetry's API, by package: the module that has most of them also has the
+// global providers, which no room may ask for.
+const (
+	otelAttribute = "go.opentelemetry.io/otel/attribute"
+	otelCodes     = "go.opentelemetry.io/otel/codes"
+	otelSemconv   = "go.opentelemetry.io/otel/semconv"
+	otelMetric    = "go.opentelemetry.io/otel/metric"
+	otelTrace     = "go.opentelemetry.io/otel/trace"
+)
+
 // core are the rooms that nearly everything above them may use.
 func core() []string {
-	return []string{"event", "eventstore", "checkpoint", "dlq", "lease", "aggregate", "projection"}
+	return []string{"event", "eventstore", "checkpoint", "dlq", "lease", "registry", "aggregate", "projection"}
 }
 
 // homes are the rooms whose ports a database keeps.
@@ -243,7 +277,13 @@ func Bans() []Ban {
 			Why: "other credentials need no tokens",
 		},
 		{
-			Path: "net/http", Except: []string{"auth/jwtauth", "auth/httpauth", "auth/grpcauth", "audit/audithttp", "jetstream"},
+			Path: "go.opentelemetry.io/", Except: []string{"projection/projectionotel"},
+			Why: "who does not use OpenTelemetry must not build it",
+		},
+		{
+			Path: "net/http", Except: []string{
+				"auth/jwtauth", "auth/httpauth", "auth/grpcauth", "audit/audithttp", "projection/projectionhttp", "jetstream",
+			},
 			// zap brings a handler for log levels, progressbar a reader of requests;
 			// nothing here uses either.
 			Through: []string{zap, progressbar},

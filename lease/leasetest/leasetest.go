@@ -93,5 +93,17 @@ func promises() []promisetest.Promise[harness] {
 		{Words: "6 Time is the store's clock, one for all owners, where it has one", Clauses: []promisetest.Clause[harness]{
 			{Name: "a lease ends by the store's clock", Check: storesClock},
 		}},
+		{Words: "7 Renew gives each lease that is still held as it says ttl from now, and keeps its fence. One that was released or taken over is missing from the answer and stays as it is; one that has run out and that nobody has taken since is renewed, as Acquire by its owner does", Clauses: []promisetest.Clause[harness]{
+			{Name: "all that are held are renewed", Check: renewsAll},
+			{Name: "one that was released or taken over stays as it is", Check: renewsNoOther},
+			{Name: "one that has run out and that nobody has taken is renewed", Check: renewsExpired},
+			{Name: "of a renewal and a takeover exactly one succeeds", Check: renewalRaces},
+			{Name: "renewals at once are in nobody's way", Check: racingRenewals},
+			{Name: "bad renewals are refused", Check: badRenewals},
+		}},
+		{Words: "8 List returns the leases that have an owner whose time has not run out, ordered by name, those alone whose name begins with the prefix, byte for byte", Clauses: []promisetest.Clause[harness]{
+			{Name: "List returns what is held now", Check: listsHeld},
+			{Name: "List goes by prefix, byte for byte", Check: listsByPrefix},
+		}},
 	}
 }

@@ -2,7 +2,9 @@ package leasetest_test
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,19 +39,27 @@ func TestBrokenStoresFail(t *testing.T) {
 	t.Parallel()
 	for clause, wrap := range map[string]func(lease.Store) lease.Store{
 		"held by another": func(s lease.Store) lease.Store { return folded{s} },
-		"leases of different names are independent": func(s lease.Store) lease.Store { return folded{s} },
-		"bad names and times are refused":           func(s lease.Store) lease.Store { return trusting{s} },
-		"the owner renews":                          func(s lease.Store) lease.Store { return newFence{s} },
-		"anybody else after expiry":                 func(s lease.Store) lease.Store { return oneFence{s} },
-		"anybody else after release":                func(s lease.Store) lease.Store { return oneFence{s} },
-		"racing for a free lease":                   func(s lease.Store) lease.Store { return oneOwner{s} },
-		"racing for an expired lease":               func(s lease.Store) lease.Store { return oneOwner{s} },
-		"release ends it at once":                   func(s lease.Store) lease.Store { return neverReleases{s} },
-		"release by somebody who does not hold it":  func(s lease.Store) lease.Store { return releasesAny{s} },
-		"release by a former owner":                 func(s lease.Store) lease.Store { return releasesAny{s} },
-		"over releases and takeovers":               func(s lease.Store) lease.Store { return oneFence{s} },
-		"over restarts":                             func(s lease.Store) lease.Store { return forgetful{s, t} },
-		"a lease ends by the store's clock":         func(s lease.Store) lease.Store { return ownClock{s} },
+		"leases of different names are independent":                 func(s lease.Store) lease.Store { return folded{s} },
+		"bad names and times are refused":                           func(s lease.Store) lease.Store { return trusting{s} },
+		"the owner renews":                                          func(s lease.Store) lease.Store { return newFence{s} },
+		"anybody else after expiry":                                 func(s lease.Store) lease.Store { return oneFence{s} },
+		"anybody else after release":                                func(s lease.Store) lease.Store { return oneFence{s} },
+		"racing for a free lease":                                   func(s lease.Store) lease.Store { return oneOwner{s} },
+		"racing for an expired lease":                               func(s lease.Store) lease.Store { return oneOwner{s} },
+		"release ends it at once":                                   func(s lease.Store) lease.Store { return neverReleases{s} },
+		"release by somebody who does not hold it":                  func(s lease.Store) lease.Store { return releasesAny{s} },
+		"release by a former owner":                                 func(s lease.Store) lease.Store { return releasesAny{s} },
+		"over releases and takeovers":                               func(s lease.Store) lease.Store { return oneFence{s} },
+		"over restarts":                                             func(s lease.Store) lease.Store { return forgetful{s, t} },
+		"a lease ends by the store's clock":                         func(s lease.Store) lease.Store { return ownClock{s} },
+		"all that are held are renewed":                             func(s lease.Store) lease.Store { return renewsFirst{s} },
+		"one that was released or taken over stays as it is":        func(s lease.Store) lease.Store { return acquiresAnew{s} },
+		"one that has run out and that nobody has taken is renewed": func(s lease.Store) lease.Store { return neverRevives{s} },
+		"of a renewal and a takeover exactly one succeeds":          func(s lease.Store) lease.Store { return saysRenewed{s} },
+		"renewals at once are in nobody's way":                      func(s lease.Store) lease.Store { return everyThird{s, new(atomic.Int32)} },
+		"bad renewals are refused":                                  func(s lease.Store) lease.Store { return trustsRenewals{s} },
+		"List returns what is held now":                             func(s lease.Store) lease.Store { return listsBackward{s} },
+		"List goes by prefix, byte for byte":                        func(s lease.Store) lease.Store { return foldsPrefixes{s} },
 	} {
 		t.Run(clause, func(t *testing.T) {
 			t.Parallel()
@@ -154,4 +164,83 @@ func (s ownClock) Acquire(ctx context.Context, name, owner string, ttl time.Dura
 	got, err := s.Store.Acquire(ctx, name, owner, ttl)
 	got.ExpiresAt = time.Now().Add(ttl)
 	return got, err
+}
+
+// renewsFirst renews the first of those given.
+type renewsFirst struct{ lease.Store }
+
+func (s renewsFirst) Renew(ctx context.Context, leases []lease.Lease, ttl time.Duration) ([]lease.Lease, error) {
+	return s.Store.Renew(ctx, leases[:min(len(leases), 1)], ttl)
+}
+
+// acquiresAnew takes what is free instead of renewing what is held.
+type acquiresAnew struct{ lease.Store }
+
+func (s acquiresAnew) Renew(ctx context.Context, leases []lease.Lease, ttl time.Duration) (renewed []lease.Lease, _ error) {
+	for _, l := range leases {
+		if got, err := s.Acquire(ctx, l.Name, l.Owner, ttl); err == nil {
+			renewed = append(renewed, got)
+		}
+	}
+	return renewed, nil
+}
+
+// neverRevives renews nothing that has run out.
+type neverRevives struct{ lease.Store }
+
+func (s neverRevives) Renew(ctx context.Context, leases []lease.Lease, ttl time.Duration) ([]lease.Lease, error) {
+	held, err := s.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	return s.Store.Renew(ctx, slices.DeleteFunc(slices.Clone(leases), func(l lease.Lease) bool {
+		return !slices.ContainsFunc(held, func(h lease.Lease) bool { return h.Name == l.Name })
+	}), ttl)
+}
+
+// saysRenewed says of everything that it was renewed.
+type saysRenewed struct{ lease.Store }
+
+func (s saysRenewed) Renew(_ context.Context, leases []lease.Lease, _ time.Duration) ([]lease.Lease, error) {
+	return leases, nil
+}
+
+// everyThird does nothing every third time.
+type everyThird struct {
+	lease.Store
+
+	calls *atomic.Int32
+}
+
+func (s everyThird) Renew(ctx context.Context, leases []lease.Lease, ttl time.Duration) ([]lease.Lease, error) {
+	if s.calls.Add(1)%3 == 0 {
+		return nil, nil
+	}
+	return s.Store.Renew(ctx, leases, ttl)
+}
+
+// trustsRenewals passes over what is bad.
+type trustsRenewals struct{ lease.Store }
+
+func (s trustsRenewals) Renew(ctx context.Context, leases []lease.Lease, ttl time.Duration) ([]lease.Lease, error) {
+	good := slices.DeleteFunc(slices.Clone(leases), func(l lease.Lease) bool { return lease.Check(l.Name, l.Owner, 1) != nil })
+	return s.Store.Renew(ctx, good, max(ttl, 1))
+}
+
+type listsBackward struct{ lease.Store }
+
+func (s listsBackward) List(ctx context.Context, prefix string) ([]lease.Lease, error) {
+	list, err := s.Store.List(ctx, prefix)
+	slices.Reverse(list)
+	return list, err
+}
+
+// foldsPrefixes takes prefixes that differ by case for the same.
+type foldsPrefixes struct{ lease.Store }
+
+func (s foldsPrefixes) List(ctx context.Context, prefix string) ([]lease.Lease, error) {
+	list, err := s.Store.List(ctx, "")
+	return slices.DeleteFunc(list, func(l lease.Lease) bool {
+		return !strings.HasPrefix(strings.ToLower(l.Name), strings.ToLower(prefix))
+	}), err
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"sync"
 
+	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
@@ -15,7 +16,8 @@ import (
 
 var errBroken = fmt.Errorf("broken by the test: %w", eventstore.ErrUnavailable)
 
-// brokenCommits rolls back instead of committing, a number of times.
+// brokenCommits rolls back instead of committing, a number of times, what moves
+// checkpoints.
 type brokenCommits struct {
 	projection.Progress
 
@@ -38,14 +40,31 @@ func (b *brokenTx) Unwrap() projection.Tx { return b.Tx }
 type brokenTx struct {
 	projection.Tx
 
-	from *brokenCommits
+	from  *brokenCommits
+	moves bool
+}
+
+// Checkpoints implements [projection.Tx].
+func (b *brokenTx) Checkpoints() checkpoint.Store { return noting{b.Tx.Checkpoints(), b} }
+
+// noting notes that a transaction moves a checkpoint.
+type noting struct {
+	checkpoint.Store
+
+	tx *brokenTx
+}
+
+// Move implements [checkpoint.Store].
+func (n noting) Move(ctx context.Context, key checkpoint.Key, move checkpoint.Move) error {
+	n.tx.moves = true
+	return n.Store.Move(ctx, key, move)
 }
 
 // Commit implements [projection.Tx].
 func (b *brokenTx) Commit(ctx context.Context) error {
 	b.from.mu.Lock()
 	defer b.from.mu.Unlock()
-	if b.from.failures == 0 {
+	if b.from.failures == 0 || !b.moves {
 		return b.Tx.Commit(ctx) // a decorator.
 	}
 	b.from.failures--

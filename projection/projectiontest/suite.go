@@ -41,15 +41,19 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
 	promisetest.Run(t, promises(), func(t *testing.T) Harness {
 		t.Helper()
-		h := open(t)
-		if h.NewLedger == nil {
-			h.NewLedger = newExternalLedger
-		}
-		if h.NewBatchLedger == nil {
-			h.NewBatchLedger = newExternalBatchLedger
-		}
-		return h
+		return open(t).orExternal()
 	})
+}
+
+// orExternal returns h with ledgers outside of the store where it has none in it.
+func (h Harness) orExternal() Harness {
+	if h.NewLedger == nil {
+		h.NewLedger = newExternalLedger
+	}
+	if h.NewBatchLedger == nil {
+		h.NewBatchLedger = newExternalBatchLedger
+	}
+	return h
 }
 
 type (
@@ -71,6 +75,8 @@ func promises() []promise {
 		{Words: "10 Shutdown", Clauses: shutdown()},
 		{Words: "11 Events of types that no handler wants are passed over", Clauses: unwanted()},
 		{Words: "12 Projections are independent", Clauses: append(independent(), model(), modelOfBatches())},
+		{Words: "13 Lanes", Clauses: lanes()},
+		{Words: "14 What is decided is done by every runner", Clauses: decisions()},
 	}
 }
 

@@ -84,7 +84,7 @@ CREATE TABLE dead_letter_sequences (
     projection   TEXT    NOT NULL,
     version      INTEGER NOT NULL,
     sequence_key TEXT    NOT NULL,
-    next_retry   INTEGER,
+    next_retry   INTEGER, until_position INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (projection, version, sequence_key)
 ) STRICT, WITHOUT ROWID;
 
@@ -98,7 +98,7 @@ CREATE TABLE dead_letters (
     cause        TEXT    NOT NULL,
     attempts     INTEGER NOT NULL,
     parked_at    INTEGER NOT NULL,
-    tried_at     INTEGER,
+    tried_at     INTEGER, redrives INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (projection, version, sequence_key, position)
 ) STRICT, WITHOUT ROWID;
 
@@ -117,7 +117,7 @@ CREATE TABLE discarded_letters (
     reason       TEXT    NOT NULL,
     discarded_by TEXT    NOT NULL,
     discarded_at INTEGER NOT NULL
-) STRICT;
+, redrives INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE INDEX discarded_letters_by_projection ON discarded_letters (projection, version, discarded_at);
 
@@ -206,6 +206,38 @@ CREATE TABLE meta (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     store_id BLOB NOT NULL CHECK (length(store_id) = 16)
 ) STRICT;
+
+CREATE TABLE projection_tables (
+    name       TEXT    NOT NULL COLLATE NOCASE PRIMARY KEY,
+    kind       TEXT    NOT NULL CHECK (kind IN ('table', 'view')),
+    projection TEXT    NOT NULL,
+    version    INTEGER NOT NULL,
+    definition TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE projections (
+    projection     TEXT    NOT NULL,
+    version        INTEGER NOT NULL,
+    state          TEXT    NOT NULL,
+    since          INTEGER NOT NULL,
+    lanes          INTEGER NOT NULL,
+    finished       INTEGER NOT NULL,
+    pause_reason   TEXT    NOT NULL,
+    pause_by       TEXT    NOT NULL,
+    paused_at      INTEGER,
+    order_kind     TEXT    NOT NULL,
+    order_lanes    INTEGER NOT NULL,
+    order_position INTEGER NOT NULL,
+    order_reason   TEXT    NOT NULL,
+    order_by       TEXT    NOT NULL,
+    ordered_at     INTEGER,
+    order_problem  TEXT    NOT NULL,
+    revision       INTEGER NOT NULL,
+    updated_at     INTEGER NOT NULL,
+    PRIMARY KEY (projection, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX projections_that_are_live ON projections (projection) WHERE state = 'live';
 
 CREATE TRIGGER pseudonyms_are_not_deleted BEFORE DELETE ON pseudonyms
 BEGIN

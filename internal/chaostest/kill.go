@@ -1,0 +1,99 @@
+//go:build unix
+
+package chaostest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/evident-go/evident/lease"
+)
+
+// killsVariable says how often [Kill] kills.
+const killsVariable = "EVIDENT_KILLS"
+
+// kills returns how often to kill: 10 times, if nobody says otherwise.
+func kills(t *testing.T) int {
+	t.Helper()
+	given := os.Getenv(killsVariable)
+	if given == "" {
+		return 10
+	}
+	n, err := strconv.Atoi(given)
+	require.NoError(t, err, killsVariable)
+	return n
+}
+
+// Kill runs projections in one process after the other, and kills each at a
+// random moment while events are appended, some of which are poison and heal.
+// Each time the read models are those of a fresh replay up to their checkpoints.
+func Kill(t *testing.T, a Arena) {
+	t.Helper()
+	g := newGame(t, a)
+	stop := g.write()
+	defer stop()
+	const ttl = 200 * time.Millisecond
+	early, parked, moved := 0, 0, 0
+	var before uint64
+	n := kills(t)
+	for i := range n {
+		p := start(t, g.job(fmt.Sprintf("runner-%d", i), ttl))
+		if !g.letLive(p, before) {
+			early++
+		}
+		p.kill()
+		s := g.judge(fmt.Sprintf("after kill %d", i+1))
+		parked += count(len(s.Letters[Effects]) > 0)
+		done := s.done()
+		moved += count(done > before)
+		before = done
+		if i%4 == 3 {
+			g.heal(g.healed + rand.Uint64N(g.poison.Load()-g.healed+1))
+		}
+	}
+	stop()
+	p := start(t, g.job("last", ttl))
+	g.finish()
+	p.stop()
+	t.Logf("%s; %d kills, %d of them before the runner ran, %d while letters were parked, %d after progress", g, n, early, parked, moved)
+	assert.Positive(t, parked, "nothing was ever parked: this proves nothing")
+	assert.Greater(t, moved, n/5, "the processes have done too little to prove anything")
+}
+
+// letLive waits for a random moment in the life of a process, most often when
+// it has work in hand, and every other time after it has come further than the
+// one before. It reports whether the process has begun to run.
+func (g *game) letLive(p *process, before uint64) bool {
+	if rand.IntN(10) == 0 {
+		return within(rand.N(100*time.Millisecond), p.ready)
+	}
+	require.True(g.t, within(patience, p.ready), "a process does not come up")
+	for !g.owns(p) {
+		within(5*time.Millisecond, p.gone)
+	}
+	if rand.IntN(2) == 0 {
+		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); within(10*time.Millisecond, p.gone) {
+			if s := g.look(p.job.Owner); s.done() > before {
+				break
+			}
+		}
+	}
+	within(rand.N(200*time.Millisecond), p.gone)
+	return true
+}
+
+// owns reports whether a process has the lease of a lane.
+func (g *game) owns(p *process) bool {
+	return slices.ContainsFunc(g.look(p.job.Owner).Leases, func(l lease.Lease) bool {
+		return l.Owner == p.job.Owner && strings.HasPrefix(l.Name, "projection/")
+	})
+}

@@ -1,0 +1,100 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/projection"
+)
+
+var _ projection.Finisher = (*Projection)(nil)
+
+// Index declares an index on a table of the projection by its statement. It is
+// created when the projection has caught up for the first time, and not before:
+// a replay that need not keep it up to date is faster. After a reset it is
+// created again. An index that handlers or their constraints need from the first
+// event on belongs behind the columns of [Table].
+//
+//	sqlite.Index("CREATE INDEX titles_v2_by_title ON titles_v2 (title)")
+//
+// The statement is CREATE INDEX or CREATE UNIQUE INDEX, with names as those of
+// tables and nothing behind it. One of a unique index fails, and with it the
+// projection, if rows are not.
+func Index(statement string) Part {
+	return func(d *declaration) { d.indexes = append(d.indexes, statement) }
+}
+
+// index is an index that a projection makes last.
+type index struct {
+	name      string
+	table     string
+	statement string
+}
+
+var indexStatement = regexp.MustCompile(`(?i)^\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)\s+ON\s+(\w+)\s*\([^;]*$`)
+
+// declareIndexes reads the statements, and refuses those that are something
+// else, or about somebody else's table: they would outlast a reset.
+func (d *declaration) declareIndexes() (indexes []index) {
+	tables := make(map[string]bool)
+	for _, t := range d.tables {
+		tables[strings.ToLower(t.name)] = true
+	}
+	seen := make(map[string]bool)
+	for _, statement := range d.indexes {
+		parts := indexStatement.FindStringSubmatch(statement)
+		if parts == nil {
+			d.Refuse(fmt.Sprintf("index %q must be one statement: CREATE INDEX name ON table (…), UNIQUE or not", statement))
+			continue
+		}
+		i := index{name: strings.ToLower(parts[1]), table: strings.ToLower(parts[2]), statement: statement}
+		switch {
+		case !tables[i.table]:
+			d.Refuse(fmt.Sprintf("index %q is on %q, which is no table of this projection", i.name, i.table))
+		case seen[i.name]:
+			d.Refuse(fmt.Sprintf("index %q is declared twice", i.name))
+		}
+		seen[i.name] = true
+		indexes = append(indexes, i)
+	}
+	return indexes
+}
+
+// create creates the index unless the table has it.
+func (i index) create(ctx context.Context, tx *sql.Tx, projection string) error {
+	var table string
+	err := tx.QueryRowContext(ctx, "SELECT lower(tbl_name) FROM sqlite_schema WHERE type = 'index' AND name = ? COLLATE NOCASE", i.name).Scan(&table)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		_, err = tx.ExecContext(ctx, i.statement)
+	case err == nil && table != i.table:
+		err = &event.DefinitionError{Subject: projection, Reason: fmt.Sprintf("index %q exists, and is on %q", i.name, table)}
+	}
+	if err != nil {
+		return fmt.Errorf("create index %s: %w", i.name, err)
+	}
+	return nil
+}
+
+// Finish implements [projection.Finisher]: it creates what [Index] declares,
+// unless it is there.
+func (p *Projection) Finish(ctx context.Context, tx projection.Tx) error {
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	t, err := own(ctx, p.Name(), tx)
+	if err != nil {
+		return err
+	}
+	for _, i := range p.indexes {
+		if err := i.create(ctx, t, p.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
