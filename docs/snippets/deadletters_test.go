@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/projection"
+	"github.com/evident-go/evident/registry"
 )
 
 var errTimeout = errors.New("search engine: deadline passed")
@@ -95,5 +97,60 @@ func parked(ctx context.Context, b *bank) error {
 	//docs:end redrive
 	fmt.Println("applied:", names)
 	fmt.Printf("redriven: %d applied, %d failed again\n", redriven.Applied, redriven.Failed)
+	return nil
+}
+
+func Example_retryUntil() {
+	run(retryUntil)
+	// Output:
+	// 1 sequence to be tried
+	// applied: [1 3], 1 letter left
+}
+
+// retryUntil has alice's account fail as a whole at first, and then lets through
+// what came before a position.
+func retryUntil(ctx context.Context, b *bank) error {
+	var applied []uint64
+	refuse := true
+	index := projection.New("names", 1, projection.OnEvery(func(_ context.Context, e event.Event) error {
+		if refuse && e.AggregateID == aliceID {
+			return projection.AsPoison(errors.New("alice is not welcome"))
+		}
+		applied = append(applied, e.Position)
+		return nil
+	}))
+	runner, err := projection.NewRunner(b.store, projection.Config{
+		Projections: []projection.Projection{index}, Redrive: projection.Retry{MaxAttempts: 1},
+	})
+	if err != nil {
+		return err
+	}
+	if err := runner.RunUntilCaughtUp(ctx); err != nil {
+		return err
+	}
+	refuse = false
+	control, err := projection.NewControl(b.store, projection.ControlConfig{Recorder: projection.Unrecorded{}})
+	if err != nil {
+		return err
+	}
+	//docs:begin retry-until
+	names := registry.Name{Projection: "names", Version: 1}
+	sequences, err := control.RetryUntil(ctx, names, 1) // letters up to position 1; those behind it wait
+	if err != nil {
+		return err
+	}
+	//docs:end retry-until
+	fmt.Println(sequences, "sequence to be tried")
+	if err := runner.RunUntilCaughtUp(ctx); err != nil { // a service runs anyway
+		return err
+	}
+	//docs:begin statistics
+	stats, err := control.Statistics(ctx, names)
+	if err != nil {
+		return err
+	}
+	//docs:end statistics
+	slices.Sort(applied)
+	fmt.Printf("applied: %v, %d letter left\n", applied, stats.Letters)
 	return nil
 }
