@@ -19,6 +19,10 @@ import (
 	"github.com/evident-go/evident/event"
 )
 
+// TimeoutsSuffix ends the names under which package process keeps how far it has
+// read the timeouts of a process: checkpoints of no projection.
+const TimeoutsSuffix = "/timeouts"
+
 // Key names a checkpoint.
 type Key struct {
 	Projection string

@@ -8,7 +8,8 @@ import (
 
 // What happens to every instance, besides the events of its own that its
 // handlers emit. They stand in the instance's stream, whose aggregate type is
-// the process's name, and can be handled like any other event.
+// the process's name, and can be handled like any other event. The key of
+// [Failed] and [TimeoutElapsed] must be the instance itself.
 type (
 	// Started is the first event of an instance.
 	Started struct {

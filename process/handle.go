@@ -38,6 +38,9 @@ func (m *Manager[S]) react(ctx context.Context, e event.Event) error {
 		if d.key == uuid.Nil {
 			continue
 		}
+		if m.isOwn(e) && d.key != e.AggregateID {
+			return &event.InvalidError{Field: "key", Value: d.key.String(), Reason: "of what happened to an instance must be that instance: to tell another one, give it a command"}
+		}
 		part := ctx
 		if i > 0 {
 			part = event.WithStep(ctx, fmt.Sprintf("part %d", i))
@@ -119,18 +122,18 @@ func (m *Manager[S]) handle(ctx context.Context, id uuid.UUID, h handling[S]) er
 // least one event, by which the handling is known.
 func (h handling[S]) record(ctx context.Context, p *Instance[S]) error {
 	if p.root.Version() == 0 {
-		p.Emit(Started{Event: h.cause.ID, Type: h.cause.Type, Position: h.cause.Position})
+		p.emit(Started{Event: h.cause.ID, Type: h.cause.Type, Position: h.cause.Position})
 	}
-	p.Emit(h.before...)
+	p.emit(h.before...)
 	if p.err != nil {
 		return p.err
 	}
 	if err := h.run(ctx, p); err != nil {
 		return cmp.Or(p.err, err) // the first
 	}
-	p.Emit(h.after...)
+	p.emit(h.after...)
 	if p.err == nil && p.root.Version() == p.root.SavedVersion() {
-		p.Emit(Handled{Event: h.cause.ID, Type: h.cause.Type})
+		p.emit(Handled{Event: h.cause.ID, Type: h.cause.Type})
 	}
 	return p.err
 }

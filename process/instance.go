@@ -23,6 +23,7 @@ type Instance[S any] struct {
 	definition *Definition[S]
 	now        func() time.Time
 	steps      map[string]bool // that were done
+	failed     bool            // whether this handler has called Fail
 	err        error           // the first
 }
 
@@ -37,8 +38,16 @@ func (p *Instance[S]) State() S { return p.root.State().State }
 func (p *Instance[S]) Failure() string { return p.root.State().Failure }
 
 // Emit records that something happened to the instance. Each type of event
-// needs an [Apply] or an [Undo].
+// needs an [Apply] or an [Undo]. After [Instance.Fail] nothing more can be
+// emitted by the same handler: it would never be undone.
 func (p *Instance[S]) Emit(payloads ...event.Payload) {
+	if p.failed && len(payloads) > 0 {
+		p.refuse("event", payloads[0].EventType(), "comes after Fail, and would never be undone: emit it before")
+	}
+	p.emit(payloads...)
+}
+
+func (p *Instance[S]) emit(payloads ...event.Payload) {
 	if p.err == nil {
 		p.err = p.root.Emit(p.ctx, payloads...)
 	}
@@ -86,7 +95,7 @@ func (p *Instance[S]) SetTimeout(name string, after time.Duration) {
 // comes at once.
 func (p *Instance[S]) SetTimeoutAt(name string, due time.Time) {
 	if p.mayWait(name, "set") {
-		p.Emit(TimeoutSet{Name: name, Due: event.Time(due)})
+		p.emit(TimeoutSet{Name: name, Due: event.Time(due)})
 	}
 }
 
@@ -94,7 +103,7 @@ func (p *Instance[S]) SetTimeoutAt(name string, due time.Time) {
 // If there is none, it does nothing.
 func (p *Instance[S]) CancelTimeout(name string) {
 	if r := p.root.State(); p.mayWait(name, "cancelled") && r.knows(name) {
-		p.Emit(TimeoutCancelled{Name: name})
+		p.emit(TimeoutCancelled{Name: name})
 	}
 }
 
@@ -111,7 +120,8 @@ func (p *Instance[S]) mayWait(name, doing string) bool {
 // Then the instance has ended. Meanwhile it handles nothing else.
 func (p *Instance[S]) Fail(reason string) {
 	if p.mayGoOn("failure", reason) {
-		p.Emit(Failed{Reason: reason})
+		p.emit(Failed{Reason: reason})
+		p.failed = true
 	}
 }
 
@@ -119,7 +129,7 @@ func (p *Instance[S]) Fail(reason string) {
 // any more, and waits for no timeout.
 func (p *Instance[S]) Done() {
 	if p.mayGoOn("end", "") {
-		p.Emit(Ended{})
+		p.emit(Ended{})
 	}
 }
 

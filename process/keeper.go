@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ const (
 )
 
 // marks is what the checkpoint of a process's timeouts is called, behind its name.
-const marks = "/timeouts"
+const marks = checkpoint.TimeoutsSuffix
 
 // keeper looks after the timeouts of a process: it reads what is waited for
 // from the log, and records each that has come. The log is the only truth; what
@@ -52,8 +53,11 @@ type keeper struct {
 	lease    lease.Lease
 	read     uint64    // up to where the log was read
 	mark     uint64    // the checkpoint
-	markedAt time.Time // when it was last saved, by the clock
+	markedAt time.Time // when it was last looked at, by the clock
 	before   time.Time // what the clock said in the last round
+	unread   uint64    // position of the first event that could not be read; 0 for none
+	// unreadable says why.
+	unreadable error
 
 	mu    sync.Mutex
 	board Status
@@ -206,6 +210,7 @@ func (k *keeper) claim(ctx context.Context) error {
 	}
 	k.timeouts.clear()
 	k.read, k.mark, k.markedAt = c.Position, c.Position, k.config.Now()
+	k.unread, k.unreadable = 0, nil
 	return nil
 }
 
@@ -231,7 +236,7 @@ func (k *keeper) goRound(ctx context.Context) error {
 		k.saveMark(ctx)
 	}
 	k.show(func(s *Status) {
-		s.State, s.Heartbeat, s.LastError = projection.Live, k.config.Now(), k.timeouts.failure
+		s.State, s.Heartbeat, s.LastError = projection.Live, k.config.Now(), cmp.Or(k.timeouts.failure, k.unreadable)
 		s.Waiting, s.Next = k.timeouts.queue.Len(), time.Time{}
 		if w := k.timeouts.first(); w != nil {
 			s.Next = w.due
@@ -255,6 +260,7 @@ func (k *keeper) catchUp(ctx context.Context) error {
 			return fmt.Errorf("read timeouts: %w", err)
 		}
 		if err := k.timeouts.observe(e); err != nil { // the others must not wait for it
+			k.missed(e.Position, err)
 			k.log.Error("timeout cannot be read", zap.Error(err), zap.Uint64("position", e.Position))
 		}
 		k.read = e.Position
@@ -266,10 +272,25 @@ func (k *keeper) catchUp(ctx context.Context) error {
 	return nil
 }
 
+// missed notes that an event could not be read. The mark stays in front of it, so
+// that an owner who can read it finds it.
+func (k *keeper) missed(position uint64, err error) {
+	if k.unread == 0 {
+		k.unread, k.unreadable = position, fmt.Errorf("timeout at position %d cannot be read: %w", position, err)
+	}
+}
+
+// mostAtOnce is how many timeouts are recorded before the log is read on.
+const mostAtOnce = 500
+
 // fire records the timeouts that have come. One that cannot be recorded does
 // not keep the others.
 func (k *keeper) fire(ctx context.Context) {
-	for w := k.timeouts.first(); w != nil && !w.next.After(k.config.Now()) && ctx.Err() == nil; w = k.timeouts.first() {
+	for range mostAtOnce {
+		w := k.timeouts.first()
+		if w == nil || w.next.After(k.config.Now()) || ctx.Err() != nil {
+			return
+		}
 		err := k.elapse(ctx, w)
 		if err == nil {
 			k.timeouts.remove(w)
@@ -291,7 +312,11 @@ const maxDoublings = 10
 // saveMark notes from where on the log says all that is waited for. That it
 // could not be noted costs only reading.
 func (k *keeper) saveMark(ctx context.Context) {
+	k.markedAt = k.config.Now()
 	low := k.timeouts.lowWater(k.read)
+	if k.unread > 0 {
+		low = min(low, k.unread-1)
+	}
 	if low <= k.mark {
 		return
 	}
@@ -299,7 +324,7 @@ func (k *keeper) saveMark(ctx context.Context) {
 		k.log.Warn("checkpoint of timeouts could not be saved", zap.Error(err))
 		return
 	}
-	k.mark, k.markedAt = low, k.config.Now()
+	k.mark = low
 }
 
 // rest sleeps until something happens in the store, a timeout is due, or a

@@ -387,6 +387,7 @@ func TestHandlerRecordsNothingThatCannotBe(t *testing.T) {
 		`invalid timeout "delivery": is set, but`:       do(func(p *process.Instance[Fulfilment]) { p.SetTimeout("delivery", 1) }),
 		`invalid timeout "delivery": is cancelled, but`: do(func(p *process.Instance[Fulfilment]) { p.CancelTimeout("delivery") }),
 		"too late: the instance has failed":             do(func(p *process.Instance[Fulfilment]) { p.Fail("no"); p.Done() }),
+		`event "FulfilmentPacked": comes after Fail`:    do(func(p *process.Instance[Fulfilment]) { p.Fail("no"); p.Emit(Packed{}) }),
 		"too late: the instance has ended":              do(func(p *process.Instance[Fulfilment]) { p.Done(); p.SetTimeout("payment", 1) }),
 		`invalid failure "again": is too late`:          do(func(p *process.Instance[Fulfilment]) { p.Done(); p.Fail("again"); p.Fail("more") }),
 		"has no handler for":                            do(func(p *process.Instance[Fulfilment]) { p.Emit(Asked{}, Packed{}); p.Emit(Asked{}) }),

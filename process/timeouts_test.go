@@ -744,6 +744,11 @@ func TestTimeoutThatCannotBeRead(t *testing.T) {
 		pass(patience)
 		assert.Len(t, elapsed(t, store), 1)
 		assert.Equal(t, 1, logs.FilterMessage("timeout cannot be read").Len())
+		pass(time.Minute)
+		mark, err := store.Checkpoints().Load(t.Context(), marks)
+		require.NoError(t, err)
+		assert.Zero(t, mark.Position, "an owner that can read it shall find it")
+		require.ErrorContains(t, o.manager.Status().LastError, "timeout at position 1 cannot be read")
 	})
 }
 

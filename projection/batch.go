@@ -42,18 +42,21 @@ func (w *worker) stretch(ctx context.Context, head uint64) (some bool, err error
 	w.board.update(func(s *Status) { s.State, s.Head = CatchingUp, max(s.Head, head) })
 	batch := make([]event.Event, 0, min(w.config.BatchSize, 1024))
 	var opened time.Time
+	divided := w.lanes.Load() > 1
 	query := eventstore.Query{After: w.position, Until: head, Types: w.projection.EventTypes()}
 	for e, err := range w.events.ReadAll(ctx, query) {
 		if err != nil {
 			return some, errors.Join(fmt.Errorf("read events: %w", err), w.flush(ctx, batch, lastPosition(batch, w.position)))
 		}
 		some = true
-		mine, err := w.isMine(e)
-		if err != nil {
-			return some, errors.Join(err, w.flush(ctx, batch, lastPosition(batch, w.position)))
-		}
-		if !mine {
-			continue
+		if divided {
+			mine, err := w.isMine(e)
+			if err != nil {
+				return some, errors.Join(err, w.flush(ctx, batch, lastPosition(batch, w.position)))
+			}
+			if !mine {
+				continue
+			}
 		}
 		if len(batch) == 0 {
 			opened = w.config.Now()
@@ -201,6 +204,10 @@ func (w *worker) toSave(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(context.WithoutCancel(ctx), min(time.Second, w.config.ShutdownTimeout))
 }
 
+// expiryLook is how many events are applied outside of a transaction between two
+// looks at the clock of the lease.
+const expiryLook = 16
+
 // walk goes through a batch until its end or until o.stopped is set.
 func (w *worker) walk(ctx context.Context, tx Tx, letters dlq.Store, o *outcome) error {
 	if err := o.findParked(ctx, letters); err != nil {
@@ -208,7 +215,7 @@ func (w *worker) walk(ctx context.Context, tx Tx, letters dlq.Store, o *outcome)
 	}
 	opened := w.config.Now()
 	for i, e := range o.batch {
-		if tx == nil && w.renewer.hasExpired(w.lease) {
+		if tx == nil && i%expiryLook == 0 && w.renewer.hasExpired(w.lease) {
 			return &lostError{fence: w.lease.Fence} // what it does outside nobody could take back
 		}
 		if i > 0 && (ctx.Err() != nil || w.config.Now().Sub(opened) >= w.config.BatchTime) {
@@ -292,11 +299,12 @@ func (w *worker) applyAlone(ctx context.Context, tx Tx, e event.Event) error {
 	return tx.Savepoint(ctx, func(ctx context.Context) error { return w.apply(ctx, tx, e) })
 }
 
-func (w *worker) apply(ctx context.Context, tx Tx, e event.Event) error {
+func (w *worker) apply(ctx context.Context, tx Tx, e event.Event) (err error) {
 	if w.batcher != nil {
 		return w.applyBatch(ctx, tx, []event.Event{e})
 	}
-	return Recovered(func() error { return readable(w.projection.Apply(ctx, tx, e)) })
+	defer recovered(&err) // not Recovered, whose function would have the event moved to the heap
+	return readable(w.projection.Apply(ctx, tx, e))
 }
 
 // readable returns err once its text was read: of an error that is a typed nil

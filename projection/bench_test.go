@@ -20,7 +20,7 @@ import (
 // same handler, without checkpoint, lease or dead letters. The runner may take a
 // quarter longer.
 func BenchmarkReplay(b *testing.B) {
-	const events = 20_000
+	const events = 200_000
 	store := filled(b, events)
 	ours, theirs := benchtest.Turns(b.N, 1, func(n int) {
 		for range n {

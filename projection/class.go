@@ -144,10 +144,13 @@ func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v\n
 // Recovered calls f and turns a panic into a [*PanicError]. It is for whoever
 // calls handlers: the runner, and adapters that run projections inline.
 func Recovered(f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &PanicError{Value: r, Stack: debug.Stack()}
-		}
-	}()
+	defer recovered(&err)
 	return f()
+}
+
+// recovered turns a panic of the function that has deferred it into its error.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = &PanicError{Value: r, Stack: debug.Stack()}
+	}
 }

@@ -149,12 +149,15 @@ func (s *steward) resetAlone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	owned, held, err := s.seize(ctx, s.orderly(), keysOf(s.name, r.Lanes))
+	owned, held, err := s.seize(ctx, s.orderly(s.name), keysOf(s.name, r.Lanes))
 	if err != nil {
 		return err
 	}
 	defer held.release()
 	if r, _, err = s.look(owned); err != nil {
+		return err
+	}
+	if err := s.fence(owned, held, keysOf(s.name, r.Lanes)); err != nil {
 		return err
 	}
 	err = s.empty(owned, r)

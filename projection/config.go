@@ -87,7 +87,7 @@ type Config struct {
 
 // maxOwnerBytes leaves room for what a runner puts behind the name in the leases
 // of orders.
-const maxOwnerBytes = lease.MaxNameBytes - 16
+const maxOwnerBytes = lease.MaxNameBytes - 32
 
 // Action is what happens to an event that cannot be applied.
 type Action uint8

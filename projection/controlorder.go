@@ -156,7 +156,13 @@ func (c *Control) Switch(ctx context.Context, name registry.Name, reason string)
 // [ErrNotRunning], [ErrOrdered] if it is to be retired already,
 // [ErrNotRecorded], [event.ErrInvalid] without a reason.
 func (c *Control) Abort(ctx context.Context, name registry.Name, reason string) error {
+	var meant registry.Order // that was there at first: only that is taken away
+	looked := false
 	return c.decide(ctx, Command{Kind: AbortCommand, Name: name, Reason: reason}, func(_ context.Context, r *registry.Record, cmd *Command) error {
+		if looked && r.Ordered() && !sameOrder(meant, r.Order) {
+			return &OrderedError{Name: r.Name, Order: r.Order}
+		}
+		meant, looked = r.Order, true
 		if r.State == registry.Live {
 			return &LiveVersionError{Name: r.Name, Command: cmd.Kind}
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -162,6 +163,9 @@ func (c *Control) survey(ctx context.Context) (*survey, error) {
 func (s *survey) addNew() {
 	lanes := make(map[registry.Name]int)
 	for _, k := range s.checkpoints {
+		if strings.HasSuffix(k.Key.Projection, checkpoint.TimeoutsSuffix) {
+			continue // no projection, but what a process waits for
+		}
 		name := registry.Name{Projection: k.Key.Projection, Version: k.Key.Version}
 		lanes[name] = max(lanes[name], k.Key.Lane+1)
 	}

@@ -52,6 +52,8 @@ func (c *Control) AwaitCaughtUp(ctx context.Context, name registry.Name) error {
 			return nil, &RefusedError{Name: name, Order: r.Order}
 		case r.Ordered():
 			return &OrderedError{Name: name, Order: r.Order}, nil
+		case r.State == registry.Replaced:
+			return nil, &NotRunningError{Name: r.Name, State: r.State}
 		case r.State == registry.CaughtUp: // one that reacts does not run before the switch, wherever it stands
 			return nil, nil
 		}

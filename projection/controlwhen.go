@@ -10,14 +10,14 @@ import (
 	"github.com/evident-go/evident/registry"
 )
 
-// ClockSlack is by how much the clocks that events are recorded by may go back
-// from one event to the next without [Control.RewindTo] missing one.
+// ClockSlack is by how much earlier an event may be recorded than any event
+// before it without [Control.RewindTo] missing one.
 const ClockSlack = 10 * time.Second
 
 // RewindTo is [Control.Rewind] to a time: everything that was recorded at that
 // time or later is applied again. It finds the position of the last event before
 // the first of those, in a few short reads. Stores record by the clock of the
-// machine or the database, which may be set back by up to [ClockSlack]; events
+// machine or the database, which may be set back by up to [ClockSlack] in all; events
 // that were imported keep the times that they had. Errors: those of Rewind.
 func (c *Control) RewindTo(ctx context.Context, name registry.Name, at time.Time, reason string) error {
 	if at.IsZero() {

@@ -80,7 +80,8 @@ func (c *crew) start(ctx context.Context, w *worker) {
 		defer cancel()
 		err := w.run(ctx, goal{})
 		if is[*outdatedError](err) {
-			c.steward.nudge() // who looks again and starts what is to run
+			_, _, _ = c.steward.look(ctx) // else it would start again by what was known
+			c.steward.nudge()
 		} else if err != nil {
 			select {
 			case c.stopped <- err:

@@ -16,6 +16,7 @@ import (
 // head was a round ago. The process that runs the first lane looks.
 func (s *steward) finishWhenCaughtUp(ctx context.Context, r registry.Record, crew *crew) error {
 	if !unfinished(r) || crew.posts[0] == nil || !crew.posts[0].worker.owning.Load() {
+		crew.headBefore = nil
 		return nil
 	}
 	head := crew.headBefore
@@ -83,8 +84,10 @@ func (s *steward) buildLast(ctx context.Context, tx Tx) error {
 // finish runs f in a transaction between two batches. If the lane is owned, the
 // transaction proves it.
 func (w *worker) finish(ctx context.Context, f func(ctx context.Context, tx Tx) error) error {
-	if !w.work.TryLock() {
-		return nil // a batch is in hand: there will be another time
+	brief, cancel := context.WithTimeout(ctx, max(w.config.round(), 2*w.config.BatchTime))
+	defer cancel()
+	if w.work.take(brief) != nil {
+		return ctx.Err() // a batch is in hand: there will be another time
 	}
 	defer w.work.Unlock()
 	defer w.showAlive(ctx)()
@@ -102,12 +105,26 @@ func (w *worker) finish(ctx context.Context, f func(ctx context.Context, tx Tx) 
 // showAlive shows that the loop is alive until what it returns is called, while
 // it waits for something that takes its time.
 func (w *worker) showAlive(ctx context.Context) (stop func()) {
+	return whileAlive(ctx, func() { w.board.update(func(s *Status) { s.Heartbeat = w.config.Now() }) })
+}
+
+// showAlive is that of a worker for all lanes.
+func (s *steward) showAlive(ctx context.Context) (stop func()) {
+	return whileAlive(ctx, func() {
+		for _, w := range s.workers() {
+			w.board.update(func(s *Status) { s.Heartbeat = w.config.Now() })
+		}
+	})
+}
+
+// whileAlive calls show now and then until what it returns is called.
+func whileAlive(ctx context.Context, show func()) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for sleep(ctx, idleRound) == nil {
-			w.board.update(func(s *Status) { s.Heartbeat = w.config.Now() })
+			show()
 		}
 	}()
 	return func() { cancel(); <-done }
@@ -134,6 +151,8 @@ func (s *steward) markCaughtUp(ctx context.Context, r registry.Record) error {
 // retireDetached carries out orders to retire versions that no runner runs, of
 // which this one has no code: the store knows their tables.
 func (r *Runner) retireDetached(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.config.LeaseTTL)
+	defer cancel()
 	for _, record := range r.pulse.all() {
 		if !record.Ordered() || record.Order.Kind != registry.Retire || record.State == registry.Live || r.stewardOf(record.Name) != nil {
 			continue
@@ -148,7 +167,7 @@ func (r *Runner) retireDetached(ctx context.Context) {
 // process has them, it is left to that.
 func (r *Runner) retireRecord(ctx context.Context, record registry.Record) error {
 	s := r.stewards[0]
-	owned, held, err := s.seize(ctx, s.orderly(), keysOf(record.Name, record.Lanes))
+	owned, held, err := s.seize(ctx, s.orderly(record.Name), keysOf(record.Name, record.Lanes))
 	if err != nil {
 		return err
 	}

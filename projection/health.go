@@ -46,7 +46,7 @@ func (v Verdict) String() string {
 // Unhealthy are a loop that does not go round, has stopped for good or was never
 // started, and a read model that is further behind than MaxBehind. Degraded are
 // parked letters, a projection that waits for something to come back, one that
-// somebody has paused, and an order that fails or takes long. One that waits for
+// somebody has paused, and an order that was refused or takes long. One that waits for
 // its lease is run by another process and is judged by how far it is behind.
 // Versions that have been replaced or retired do not run and are always healthy.
 type Health struct {
@@ -209,7 +209,7 @@ func (e *examination) loops(s Status) {
 	}
 	stopped := !s.Pause.At.IsZero() // then it need not go round
 	tolerated := e.MaxSilence
-	if s.Order.Kind != "" { // while it is carried out, lanes rest
+	if s.Order.Kind != "" && s.Order.Problem == "" { // while it is carried out, lanes rest
 		tolerated *= orderPatience
 	}
 	var failed, idle, unstarted, waiting, silent []int
@@ -266,7 +266,7 @@ func (e *examination) order(s Status) {
 	switch age := e.now.Sub(s.Order.At); {
 	case s.Order.Kind == "":
 	case s.Order.Problem != "":
-		e.findf(Degraded, "an order to %s fails, and is tried again", s.Order.Kind)
+		e.findf(Degraded, "an order to %s was refused, and is not tried again", s.Order.Kind)
 	case age > e.MaxSilence:
 		e.findf(Degraded, "an order to %s is not done after %s", s.Order.Kind, brief(age))
 	}

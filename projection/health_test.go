@@ -198,11 +198,11 @@ func TestHealthVerdicts(t *testing.T) {
 			change: func(s *projection.Status) { s.Order = registry.Order{Kind: registry.ChangeLanes, At: ago(long)} },
 			want:   projection.Degraded, reason: "an order to change lanes is not done after 10m0s",
 		},
-		"an order that fails": {
+		"an order that was refused": {
 			change: func(s *projection.Status) {
 				s.Order = registry.Order{Kind: registry.Switch, At: ago(time.Second), Problem: "password=hunter2"}
 			},
-			want: projection.Degraded, reason: "an order to switch fails, and is tried again",
+			want: projection.Degraded, reason: "an order to switch was refused, and is not tried again",
 		},
 		"built beside the live version": {
 			change: func(s *projection.Status) { s.Stage, s.Position, s.Behind = registry.Building, 1, 1000*time.Hour },

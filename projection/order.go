@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/evident-go/evident/checkpoint"
@@ -14,9 +15,11 @@ import (
 	"github.com/evident-go/evident/registry"
 )
 
-// orderly is who holds leases to carry out an order: not the runner by its own
-// name, whose lanes they would let in.
-func (s *steward) orderly() string { return s.config.Owner + " (order)" }
+// orderly is who holds leases to carry out an order to a version: not the runner
+// by its own name, whose lanes they would let in, nor one for another version.
+func (s *steward) orderly(name registry.Name) string {
+	return fmt.Sprintf("%s (order to %d)", s.config.Owner, name.Version)
+}
 
 // carryOut carries out the order that the registry has for the projection, if
 // this process gets the leases of all lanes that it is about. Another process
@@ -31,6 +34,16 @@ func (s *steward) carryOut(ctx context.Context) error {
 	defer held.release()
 	r, _, err := s.look(owned)
 	if err != nil || !r.Ordered() {
+		return err
+	}
+	keys, err := s.concerned(owned, r)
+	if err != nil {
+		return err
+	}
+	if err := s.fence(owned, held, keys); is[*outdatedError](err) {
+		s.nudge() // it is looked at anew
+		return nil
+	} else if err != nil {
 		return err
 	}
 	_, end := s.config.begin(owned, Step{
@@ -58,6 +71,9 @@ func (s *steward) carryOut(ctx context.Context) error {
 
 // isRefusal reports whether trying an order again cannot help.
 func (s *steward) isRefusal(err error) bool {
+	if is[*endedError](err) {
+		return true // a lane could not be brought to where it had to be
+	}
 	class := s.workers()[0].classify(err)
 	return final(err, false, goal{}) && !errors.Is(err, ErrStopped) || class == Poison || class == Bug || errors.Is(err, ErrInactive) || errors.Is(err, ErrLiveOnly)
 }
@@ -94,7 +110,7 @@ func (s *steward) seizeFor(ctx context.Context) (context.Context, *seizure, erro
 		if err != nil {
 			return nil, nil, err
 		}
-		owned, held, err := s.seize(ctx, s.orderly(), keys)
+		owned, held, err := s.seize(ctx, s.orderly(s.name), keys)
 		if err == nil {
 			return owned, held, nil
 		}
@@ -118,6 +134,30 @@ func (s *steward) concerned(ctx context.Context, r registry.Record) ([]checkpoin
 		return keys, err
 	}
 	return append(keys, keysOf(live.Name, live.Lanes)...), nil
+}
+
+// fence moves checkpoints to where they stand: from then on whoever owned the
+// lanes before, and perhaps sleeps in the midst of a batch, can move them no more.
+func (s *steward) fence(ctx context.Context, z *seizure, keys []checkpoint.Key) error {
+	checkpoints := s.config.Progress.Checkpoints()
+	for _, key := range keys {
+		l := z.lease(key)
+		if l.Fence == 0 {
+			return &outdatedError{name: s.name} // something else was decided meanwhile
+		}
+		c, err := checkpoints.Load(ctx, key)
+		if err != nil {
+			return fmt.Errorf("load checkpoint: %w", err)
+		}
+		id := c.StoreID // also a foreign one: a rebuild is the cure
+		if id == uuid.Nil {
+			id = s.events.ID()
+		}
+		if err := checkpoints.Move(ctx, key, checkpoint.Move{From: c.Position, To: c.Position, StoreID: id, Fence: l.Fence}); err != nil {
+			return fmt.Errorf("claim checkpoint: %w", err)
+		}
+	}
+	return nil
 }
 
 // keysOf returns the keys of the checkpoints of all lanes.
@@ -292,7 +332,7 @@ func (s *steward) positions(ctx context.Context, name registry.Name, lanes int) 
 // bring runs the lanes that stand below a position up to it, under the leases
 // that are held.
 func (s *steward) bring(ctx context.Context, z *seizure, r registry.Record, to uint64) error {
-	workers := s.divide(r.Lanes)
+	workers := s.divide(r)
 	if r.Paused() {
 		return s.requireAt(ctx, r, to)
 	}
@@ -318,37 +358,55 @@ func (s *steward) rewind(ctx context.Context, z *seizure, r registry.Record) err
 	if err := p.CanRewind(); err != nil {
 		return err // says what to do.
 	}
-	to, exactly := r.Order.Position, s.projection.Guarantee() == ExactlyOnce
-	if !exactly {
-		if err := Recovered(func() error { return p.Rewind(ctx, nil, to) }); err != nil {
-			return err // the projection's own.
-		}
-	}
 	before, err := s.positions(ctx, r.Name, r.Lanes)
 	if err != nil {
 		return err
 	}
+	if s.projection.Guarantee() != ExactlyOnce {
+		return s.rewindOutside(ctx, z, r, p, before)
+	}
 	err = s.inTx(ctx, func(tx Tx) error {
-		if exactly {
-			if err := Recovered(func() error { return p.Rewind(ctx, tx, to) }); err != nil {
-				return err
-			}
+		if err := Recovered(func() error { return p.Rewind(ctx, tx, r.Order.Position) }); err != nil {
+			return err
 		}
-		for lane, key := range keysOf(r.Name, r.Lanes) {
-			if before[lane] <= to {
-				continue
-			}
-			if err := s.place(ctx, tx, z, key, to); err != nil {
-				return err
-			}
-		}
-		if err := s.unparkAbove(ctx, tx, to); err != nil {
+		if err := s.putBack(ctx, tx, z, r, before); err != nil {
 			return err
 		}
 		return s.settleIn(ctx, tx, r)
 	})
 	s.forget(err)
 	return err
+}
+
+// rewindOutside is rewind for a target outside of the store's database: as with
+// emptyOutside the checkpoints go first.
+func (s *steward) rewindOutside(ctx context.Context, z *seizure, r registry.Record, p Rewinder, before []uint64) error {
+	err := s.inTx(ctx, func(tx Tx) error { return s.putBack(ctx, tx, z, r, before) })
+	if err != nil {
+		return err
+	}
+	if err := Recovered(func() error { return p.Rewind(ctx, nil, r.Order.Position) }); err != nil {
+		return err // the projection's own.
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err // see emptyOutside
+	}
+	err = s.inTx(ctx, func(tx Tx) error { return s.settleIn(ctx, tx, r) })
+	s.forget(err)
+	return err
+}
+
+// putBack puts the lanes that stand above the order's position back to it.
+func (s *steward) putBack(ctx context.Context, tx Tx, z *seizure, r registry.Record, before []uint64) error {
+	for lane, key := range keysOf(r.Name, r.Lanes) {
+		if before[lane] <= r.Order.Position {
+			continue
+		}
+		if err := s.place(ctx, tx, z, key, r.Order.Position); err != nil {
+			return err
+		}
+	}
+	return s.unparkAbove(ctx, tx, r.Order.Position)
 }
 
 // unparkAbove takes out the letters of sequences that parked above a position:
@@ -389,7 +447,7 @@ func (s *steward) changeLanes(ctx context.Context, z *seizure, r registry.Record
 	}
 	was, lanes := r.Lanes, r.Order.Lanes
 	r.Lanes = lanes
-	err = s.inTx(ctx, func(tx Tx) error {
+	return s.inTx(ctx, func(tx Tx) error {
 		for lane, key := range keysOf(r.Name, max(was, lanes)) {
 			if lane >= lanes {
 				if err := tx.Checkpoints().Reset(ctx, key); err != nil {
@@ -403,10 +461,6 @@ func (s *steward) changeLanes(ctx context.Context, z *seizure, r registry.Record
 		}
 		return s.settleIn(ctx, tx, r)
 	})
-	if err == nil {
-		s.divide(lanes)
-	}
-	return err
 }
 
 // switchOver brings the version to where the live one stands, and has it take
@@ -427,6 +481,11 @@ func (s *steward) switchOver(ctx context.Context, z *seizure, r registry.Record)
 	}
 	if err := s.overtake(ctx, z, r, stands); err != nil {
 		return err
+	}
+	if found && s.waitsForSwitch(r) {
+		if err := s.requireNoLetters(ctx, live.Name); err != nil {
+			return err
+		}
 	}
 	return s.inTx(ctx, func(tx Tx) error {
 		if err := s.inherit(ctx, tx, z, r, stands); err != nil {
@@ -460,6 +519,19 @@ func (s *steward) overtake(ctx context.Context, z *seizure, r registry.Record, s
 	return s.bring(ctx, z, r, slices.Max(stands))
 }
 
+// requireNoLetters refuses to leave letters behind that nobody would try again: a
+// version that reacts begins where the one before it stands.
+func (s *steward) requireNoLetters(ctx context.Context, live registry.Name) error {
+	stats, err := s.config.Progress.DeadLetters().Stats(ctx, live.Projection, live.Version)
+	if err != nil {
+		return fmt.Errorf("count letters: %w", err)
+	}
+	if stats.Letters > 0 {
+		return s.refuse(fmt.Sprintf("would leave %d dead letters of version %d behind: retry or discard them first", stats.Letters, live.Version))
+	}
+	return nil
+}
+
 // inherit has a version that reacts go on where the one before it stands: what
 // that has done is not done again.
 func (s *steward) inherit(ctx context.Context, tx Tx, z *seizure, r registry.Record, stands []uint64) error {
@@ -481,6 +553,9 @@ func (s *steward) retire(ctx context.Context, r registry.Record) error {
 		return s.refuse("is live and cannot be retired: switch to another version first")
 	}
 	if c, ok := s.projection.(ResetChecker); ok && s.projection.Guarantee() != ExactlyOnce && c.CanReset() == nil {
+		if err := s.inTx(ctx, func(tx Tx) error { return clearProgress(ctx, tx, r.Name, r.Lanes) }); err != nil {
+			return err
+		}
 		if err := Recovered(func() error { return s.projection.Reset(ctx, nil) }); err != nil {
 			return err // the projection's own.
 		}

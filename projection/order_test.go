@@ -264,7 +264,7 @@ func TestBadConfigurationsOfLanesAndVersions(t *testing.T) {
 		`"1025": must be from 1 to 1024`:              {Projections: []projection.Projection{ok(projection.InLanes(1025))}},
 		"function given to OnRewind is nil":           {Projections: []projection.Projection{ok(projection.OnRewind(nil))}},
 		"is the name of two projections of version 1": {Projections: []projection.Projection{ok(), ok()}},
-		"owner has 241 bytes, the limit is 240":       {Projections: []projection.Projection{ok()}, Owner: strings.Repeat("o", 241)},
+		"owner has 225 bytes, the limit is 224":       {Projections: []projection.Projection{ok()}, Owner: strings.Repeat("o", 225)},
 		"invalid circuit: must not be negative":       {Projections: []projection.Projection{ok()}, Circuit: -1},
 	} {
 		require.ErrorContains(t, config.Validate(), want)

@@ -17,7 +17,7 @@ func (w *worker) acquire(ctx context.Context, g goal) (done bool, err error) {
 		l, err := w.progress.Leases().Acquire(ctx, leaseName(w.key), w.config.Owner, w.config.LeaseTTL)
 		if err == nil {
 			w.took(l)
-			w.board.update(func(s *Status) { s.State, s.Owner, s.Fence, s.Heartbeat = CatchingUp, l.Owner, l.Fence, w.config.Now() })
+			w.board.update(func(s *Status) { s.State, s.Owner, s.Fence, s.Heartbeat = Waiting, l.Owner, l.Fence, w.config.Now() })
 			return false, nil
 		}
 		held, ok := isHeld(err)
@@ -29,6 +29,7 @@ func (w *worker) acquire(ctx context.Context, g goal) (done bool, err error) {
 		}
 		w.board.update(func(s *Status) {
 			s.State, s.Owner, s.Fence, s.Heartbeat = Waiting, held.Owner, held.Fence, w.config.Now()
+			s.LastError, s.ErrorAt = nil, 0
 		})
 		if err := sleep(ctx, min(w.config.LeaseTTL/10, time.Second)); err != nil {
 			return false, err

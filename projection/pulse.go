@@ -31,6 +31,8 @@ type pulse struct {
 	records []registry.Record
 	members []lease.Lease // of all projections, in order
 	holders []lease.Lease // of lanes
+	head    uint64        // of the store, as last seen
+	asked   time.Time     // when the head was asked for
 }
 
 // longestRound is how long it takes at the most until a runner sees what was
@@ -62,7 +64,7 @@ func (p *pulse) start(ctx context.Context) <-chan struct{} {
 	begun := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.beat(ctx)
+		p.look(ctx)
 		close(begun)
 		for sleep(ctx, p.config.round()) == nil {
 			p.beat(ctx)
@@ -88,18 +90,25 @@ func (p *pulse) leave() {
 // beat asks and passes on. What could not be found out stays as it was: lanes
 // run on, and leases and fences guard what they write.
 func (p *pulse) beat(ctx context.Context) {
+	p.look(ctx)
+	p.runner.retireDetached(ctx)
+}
+
+func (p *pulse) look(ctx context.Context) {
 	if err := p.ask(ctx); err != nil && ctx.Err() == nil {
 		p.config.Logger.Warn("registry could not be read", zap.Error(err))
 	}
 	for _, s := range p.runner.stewards {
 		s.nudge()
 	}
-	p.runner.retireDetached(ctx)
 }
 
 func (p *pulse) ask(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, p.config.LeaseTTL)
 	defer cancel()
+	if err := p.askHead(bounded); err != nil {
+		return err
+	}
 	records, err := p.config.Progress.Registry().List(bounded, "")
 	if err != nil {
 		return err // typed by the registry.
@@ -127,6 +136,43 @@ func (p *pulse) ask(ctx context.Context) error {
 	defer p.mu.Unlock()
 	p.members, p.holders = members, holders
 	return nil
+}
+
+// headRound is how often the store is asked for its head.
+const headRound = 5 * time.Second
+
+// askHead asks for the store's head now and then, for all projections at once:
+// who waits for it may have been woken in vain, or not at all.
+func (p *pulse) askHead(ctx context.Context) error {
+	p.mu.Lock()
+	soon := p.config.Now().Sub(p.asked) < headRound-p.config.round()/2
+	p.mu.Unlock()
+	if soon {
+		return nil
+	}
+	head, err := p.runner.events.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("head: %w", err)
+	}
+	p.mu.Lock()
+	p.head, p.asked = head, p.config.Now()
+	p.mu.Unlock()
+	for _, s := range p.runner.stewards {
+		for _, w := range s.workers() {
+			if w.board.position() < head {
+				w.wake()
+			}
+		}
+	}
+	return nil
+}
+
+// isBehind reports whether there may be events above a position. While the pulse
+// does not beat, nobody knows.
+func (p *pulse) isBehind(position uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.users == 0 || p.head > position
 }
 
 // isSwitching reports whether another version is about to take the place of this

@@ -42,6 +42,9 @@ func (r *renewer) hold(ctx context.Context, l lease.Lease, acquired time.Time, l
 	h := &holding{lease: l, expires: acquired.Add(r.ttl), lost: lost}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if before := r.held[l.Name]; before != nil {
+		before.lost(&lostError{fence: before.lease.Fence}) // it was taken again before it was given up
+	}
 	r.held[l.Name] = h
 	if r.stop == nil {
 		r.start(ctx)
@@ -151,7 +154,7 @@ func (r *renewer) hasExpired(l lease.Lease) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.held[l.Name]
-	return h != nil && h.lease.Fence == l.Fence && !r.now().Before(h.expires)
+	return h == nil || h.lease.Fence != l.Fence || !r.now().Before(h.expires)
 }
 
 // lose tells whoever holds a lease that it is lost, unless it was given up

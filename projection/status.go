@@ -173,7 +173,7 @@ func (b *board) look() (Status, <-chan struct{}) {
 func (b *board) begin(now time.Time, position uint64) {
 	b.update(func(s *Status) {
 		b.started, b.from = now, position
-		s.Position, s.Heartbeat = position, now
+		s.State, s.Position, s.Heartbeat = CatchingUp, position, now
 	})
 }
 

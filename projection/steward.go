@@ -42,7 +42,7 @@ func newSteward(r *Runner, p Projection) *steward {
 		log:    r.config.Logger.With(zap.String("projection", p.Name()), zap.Int("version", p.Version())),
 		nudged: make(chan struct{}, 1),
 	}
-	s.divide(1)
+	s.divide(registry.Record{Lanes: 1})
 	return s
 }
 
@@ -70,12 +70,17 @@ func (s *steward) saw(r registry.Record) {
 	}
 }
 
-// divide makes sure of a worker for each of so many lanes.
-func (s *steward) divide(lanes int) []*worker {
+// divide makes sure of a worker for each lane of a record, or of a newer one that
+// was seen meanwhile: lanes that run must not be told of an old number.
+func (s *steward) divide(r registry.Record) []*worker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	lanes := r.Lanes
+	if s.record.Revision > r.Revision {
+		lanes = s.record.Lanes
+	}
 	for lane := len(s.all); lane < lanes; lane++ {
-		s.all = append(s.all, newWorker(s.events, s.config, s.runner.renewer, s.projection, lane))
+		s.all = append(s.all, newWorker(s.runner, s.projection, lane))
 	}
 	s.lanes = s.all[:lanes:lanes]
 	for _, w := range s.lanes {
@@ -95,13 +100,14 @@ func (s *steward) workers() []*worker {
 func (s *steward) look(ctx context.Context) (registry.Record, []*worker, error) {
 	r, err := s.config.Progress.Registry().Load(ctx, s.name)
 	if errors.Is(err, registry.ErrNotFound) {
-		return registry.Record{Name: s.name, Lanes: lanesOf(s.projection)}, s.divide(lanesOf(s.projection)), nil
+		r = registry.Record{Name: s.name, Lanes: lanesOf(s.projection)}
+		return r, s.divide(r), nil
 	}
 	if err != nil {
 		return r, nil, fmt.Errorf("read the registry: %w", err)
 	}
 	s.saw(r)
-	return r, s.divide(r.Lanes), nil
+	return r, s.divide(r), nil
 }
 
 // lanesOf returns how many lanes a projection begins with.
@@ -157,7 +163,7 @@ func (s *steward) enroll(ctx context.Context) (registry.Record, error) {
 		return r, fmt.Errorf("read the registry: %w", err)
 	}
 	s.saw(r)
-	s.divide(r.Lanes)
+	s.divide(r)
 	return r, nil
 }
 
@@ -378,6 +384,8 @@ func (s *steward) steer(ctx context.Context, crew *crew) error {
 	switch {
 	case r.Ordered():
 		crew.dismiss()
+		s.show(Waiting, nil)
+		defer s.showAlive(ctx)()
 		return s.carryOut(ctx)
 	case s.runner.pulse.isSwitching(s.name):
 		crew.dismiss()
@@ -390,7 +398,7 @@ func (s *steward) steer(ctx context.Context, crew *crew) error {
 		s.show(Waiting, nil)
 		return s.markCaughtUp(ctx, r)
 	default:
-		crew.man(ctx, s.divide(r.Lanes), s.runner.pulse.spread(s.name, r.Lanes))
+		crew.man(ctx, s.divide(r), s.runner.pulse.spread(s.name, r.Lanes))
 		return s.finishWhenCaughtUp(ctx, r, crew)
 	}
 	return nil

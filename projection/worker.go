@@ -27,6 +27,7 @@ type worker struct {
 	batcher    Batcher // the projection, if it takes batches
 	config     Config
 	renewer    *renewer
+	isBehind   func(position uint64) bool // whether there may be more above a position
 	key        checkpoint.Key
 	lanes      atomic.Int64 // of the projection; changed only while the worker does not run
 	log        *zap.Logger
@@ -43,7 +44,8 @@ type worker struct {
 	inARow   int         // events that parked since one was applied, see Config.Circuit
 
 	letters letterbox
-	done    StepEnd // what has come of the step in hand, for the observer
+	rouse   atomic.Pointer[context.CancelFunc] // ends the sleep of a loop that waits for events
+	done    StepEnd                            // what has come of the step in hand, for the observer
 }
 
 // attempt counts how often an event has failed in a row.
@@ -67,18 +69,17 @@ type goal struct {
 	position uint64
 }
 
-// idleRound is how long the loop sleeps at the most before it shows that it is
-// alive.
-const idleRound = 5 * time.Second
+// idleRound is how often a loop that rests shows that it is alive.
+const idleRound = 15 * time.Second
 
 // idlePause keeps a loop from spinning that is woken again and again for nothing.
 const idlePause = 10 * time.Millisecond
 
-func newWorker(events eventstore.Store, config Config, r *renewer, p Projection, lane int) *worker {
+func newWorker(r *Runner, p Projection, lane int) *worker {
 	key := checkpoint.Key{Projection: p.Name(), Version: p.Version(), Lane: lane}
 	w := &worker{
-		events: events, progress: config.Progress, projection: p, config: config, renewer: r, key: key,
-		log:   config.Logger.With(zap.String("projection", key.Projection), zap.Int("version", key.Version), zap.Int("lane", key.Lane)),
+		events: r.events, progress: r.config.Progress, projection: p, config: r.config, renewer: r.renewer, isBehind: r.pulse.isBehind, key: key,
+		log:   r.config.Logger.With(zap.String("projection", key.Projection), zap.Int("version", key.Version), zap.Int("lane", key.Lane)),
 		board: newBoard(p, lane),
 		work:  newTurn(),
 	}
@@ -294,14 +295,10 @@ func (w *worker) begin() {
 	w.board.begin(w.config.Now(), w.position)
 }
 
-// isMine reports whether an event belongs to this worker's lane.
+// isMine reports whether an event belongs to this worker's lane, of several.
 func (w *worker) isMine(e event.Event) (bool, error) {
-	lanes := int(w.lanes.Load())
-	if lanes == 1 {
-		return true, nil
-	}
 	s, err := w.sequence(e)
-	return err == nil && LaneOf(s.Key, lanes) == w.key.Lane, err
+	return err == nil && LaneOf(s.Key, int(w.lanes.Load())) == w.key.Lane, err
 }
 
 // move is a step of the checkpoint by this owner.
@@ -309,23 +306,36 @@ func (w *worker) move(from, to uint64) checkpoint.Move {
 	return checkpoint.Move{From: from, To: to, StoreID: w.events.ID(), Fence: w.lease.Fence}
 }
 
-// waitForMore sleeps until there is an event, letters are to be looked at, or it
-// is time to look round: a wake-up may be lost.
+// waitForMore sleeps until there is an event, letters are to be looked at, or the
+// pulse has seen that a wake-up was lost.
 func (w *worker) waitForMore(ctx context.Context) error {
-	w.board.update(func(s *Status) {
-		s.State, s.Heartbeat, s.Head = Live, w.config.Now(), max(s.Head, w.position)
-		s.LastError, s.ErrorAt = nil, 0 // whatever it was, it is over
-	})
-	limited, cancel := context.WithTimeout(ctx, w.letters.wait(w.config.Now()))
-	defer cancel()
-	head, err := w.events.Wait(limited, w.position)
-	switch {
-	case err == nil && head <= w.position:
-		return sleep(ctx, idlePause) // woken for nothing
-	case err == nil || ctx.Err() == nil && limited.Err() != nil:
-		return nil
-	default:
-		return fmt.Errorf("wait: %w", err)
+	for {
+		w.board.update(func(s *Status) {
+			s.State, s.Heartbeat, s.Head = Live, w.config.Now(), max(s.Head, w.position)
+			s.LastError, s.ErrorAt = nil, 0 // whatever it was, it is over
+		})
+		limited, cancel := context.WithTimeout(ctx, w.letters.wait(w.config.Now()))
+		w.rouse.Store(&cancel)
+		head, err := w.events.Wait(limited, w.position)
+		idle := limited.Err() != nil
+		cancel()
+		switch {
+		case err == nil && head <= w.position:
+			return sleep(ctx, idlePause) // woken for nothing
+		case err == nil:
+			return nil
+		case ctx.Err() != nil || !idle:
+			return fmt.Errorf("wait: %w", err)
+		case w.letters.due(w.config.Now()) || w.isBehind(w.position):
+			return nil
+		}
+	}
+}
+
+// wake has a loop that waits for events look round.
+func (w *worker) wake() {
+	if rouse := w.rouse.Load(); rouse != nil {
+		(*rouse)()
 	}
 }
 
