@@ -181,7 +181,7 @@ func BenchmarkIdleStatements(b *testing.B) {
 	i := newIdle(b)
 	server := dial(b, i.other.Pool().Config().ConnString())
 	require.NoError(b, i.other.Close()) // the server counts what everybody asks
-	pause(b.Context(), 30*time.Second) // the server counts what a backend has done a while after it
+	pause(b.Context(), 30*time.Second)  // the server counts what a backend has done a while after it
 	for b.Loop() {
 		sent, served, began := i.asked.n.Load(), transactions(b, server), time.Now()
 		pause(b.Context(), moment)
