@@ -177,7 +177,8 @@ func lanesOf(store any) int {
 // It measures, so nothing else of the package runs beside it.
 func TestChaosCluster(t *testing.T) { //nolint:paralleltest // see above
 	a := newArena(t, 1)
-	a.Lanes, a.Slow = lanesOf(a.Store), 20*time.Millisecond
+	a.Lanes = lanesOf(a.Store)
+	a.Slow *= time.Duration(max(1, a.Lanes/2)) // each lane has less to do
 	var ways [4]chaostest.Way
 	for i := range ways {
 		p, address := newPlug(t, a.Address)

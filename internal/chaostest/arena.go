@@ -206,6 +206,11 @@ func (g *game) finish() {
 	require.Empty(g.t, left)
 	s := g.judge("in the end")
 	require.Len(g.t, s.Effects, len(g.log()), "every event once")
+	complaints, err := os.ReadFile(g.file("complaints"))
+	require.NoError(g.t, err)
+	for _, words := range []string{"DATA RACE", "fatal error:", "chaos:"} {
+		require.NotContains(g.t, string(complaints), words)
+	}
 }
 
 func (g *game) String() string {

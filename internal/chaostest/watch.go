@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type watch struct {
 	looks     []time.Time          // when the store was looked at
 	released  map[string]time.Time // when a lease was first seen given up
 	woken     []time.Time          // when processes were that had been frozen
+	ends      map[lease.Lease]bool // of leases by which a process shows that it is there, and was not
 	takeovers []*takeover
 	handovers []time.Duration
 }
@@ -43,7 +45,7 @@ type takeover struct {
 func (t *takeover) gap() time.Duration { return t.taken.Sub(t.expired) }
 
 func newWatch(g *game, exclusive bool) *watch {
-	return &watch{game: g, exclusive: exclusive, seen: make(map[string]lease.Lease), released: make(map[string]time.Time)}
+	return &watch{game: g, exclusive: exclusive, seen: make(map[string]lease.Lease), released: make(map[string]time.Time), ends: make(map[lease.Lease]bool)}
 }
 
 // run watches until stop is called.
@@ -71,6 +73,9 @@ func (w *watch) see(s State) {
 	w.looks = append(w.looks, time.Now())
 	w.seeMoves(s)
 	for _, l := range s.Leases {
+		if strings.HasPrefix(l.Name, "member/") && l.Owner != "" && time.Now().After(l.ExpiresAt) {
+			w.ends[l] = true
+		}
 		before, known := w.seen[l.Name]
 		w.seen[l.Name] = l
 		name, lane, ok := laneOf(l.Name)
@@ -101,18 +106,26 @@ func (w *watch) seeMoves(s State) {
 	}
 }
 
-// since returns when others could take over a lease that has expired: at once,
-// or when nobody who was frozen could hold them up any more.
+// since returns when others could take over a lease that has expired: at once;
+// or when a second process, for which the lane was meant and which was disturbed
+// meanwhile, was not expected any more; or when nobody who was frozen could hold
+// them up any more.
 func (w *watch) since(expired, taken time.Time) time.Time {
-	if !w.exclusive {
-		return expired
-	}
-	for _, at := range w.woken {
-		if at.After(expired) && at.Before(taken) {
-			expired = at
+	from := expired
+	later := func(at time.Time) {
+		if at.After(from) && at.Before(taken) {
+			from = at
 		}
 	}
-	return expired
+	for l := range w.ends {
+		later(l.ExpiresAt)
+	}
+	if w.exclusive {
+		for _, at := range w.woken {
+			later(at)
+		}
+	}
+	return from
 }
 
 // wakes notes that a process that was frozen goes on.

@@ -22,8 +22,9 @@ const (
 )
 
 const (
-	steps     = 10_000 // of all games, if nobody says otherwise
-	gameSteps = 500    // of one game: so few that a game that is lost can be gone through
+	steps       = 10_000 // of all games, if nobody says otherwise
+	gameSteps   = 500    // of one game: so few that a game that is lost can be gone through
+	clauseSteps = 200    // of one that is a clause of the suite
 )
 
 // Play takes random steps on stores that open returns, and compares what comes
@@ -73,14 +74,14 @@ func seeds(t *testing.T) []uint64 {
 // model is a short game with projections that handle events one by one.
 func model() clause {
 	return clause{Name: "a random program against a model", Check: func(t T, h Harness) {
-		play(t, h, 1, gameSteps, oneByOne)
+		play(t, h, 1, clauseSteps, oneByOne)
 	}}
 }
 
 // modelOfBatches is the same for projections that take whole batches.
 func modelOfBatches() clause {
 	return clause{Name: "a random program with handlers for batches", Check: func(t T, h Harness) {
-		play(t, h, 2, gameSteps, inBatches)
+		play(t, h, 2, clauseSteps, inBatches)
 	}}
 }
 
