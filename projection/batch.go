@@ -214,7 +214,7 @@ func (w *worker) walk(ctx context.Context, tx Tx, letters dlq.Store, o *outcome)
 		return err
 	}
 	opened := w.config.Now()
-	for i, e := range o.batch {
+	for i := range o.batch {
 		if tx == nil && i%expiryLook == 0 && w.renewer.hasExpired(w.lease) {
 			return &lostError{fence: w.lease.Fence} // what it does outside nobody could take back
 		}
@@ -223,7 +223,7 @@ func (w *worker) walk(ctx context.Context, tx Tx, letters dlq.Store, o *outcome)
 			break
 		}
 		if o.stopped = w.applyOne(ctx, tx, letters, o, i); o.stopped != nil {
-			o.to = e.Position - 1
+			o.to = o.batch[i].Position - 1
 			break
 		}
 	}
@@ -239,7 +239,7 @@ func (w *worker) applyOne(ctx context.Context, tx Tx, letters dlq.Store, o *outc
 	if parked {
 		return o.wait(ctx, letters, i)
 	}
-	e := o.batch[i]
+	e := &o.batch[i] // not copied: of an event that is applied nothing else is needed
 	cause := w.applyAlone(ctx, tx, e)
 	if cause == nil {
 		o.succeeded(1)
@@ -292,19 +292,19 @@ func (w *worker) giveUp(ctx context.Context, letters dlq.Store, o *outcome, i in
 }
 
 // applyAlone applies one event so that its failure leaves nothing behind.
-func (w *worker) applyAlone(ctx context.Context, tx Tx, e event.Event) error {
+func (w *worker) applyAlone(ctx context.Context, tx Tx, e *event.Event) error {
 	if tx == nil {
 		return w.apply(ctx, nil, e)
 	}
 	return tx.Savepoint(ctx, func(ctx context.Context) error { return w.apply(ctx, tx, e) })
 }
 
-func (w *worker) apply(ctx context.Context, tx Tx, e event.Event) (err error) {
+func (w *worker) apply(ctx context.Context, tx Tx, e *event.Event) (err error) {
 	if w.batcher != nil {
-		return w.applyBatch(ctx, tx, []event.Event{e})
+		return w.applyBatch(ctx, tx, []event.Event{*e})
 	}
 	defer recovered(&err) // not Recovered, whose function would have the event moved to the heap
-	return readable(w.projection.Apply(ctx, tx, e))
+	return readable(w.projection.Apply(ctx, tx, *e))
 }
 
 // readable returns err once its text was read: of an error that is a typed nil

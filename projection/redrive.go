@@ -438,7 +438,7 @@ func (w *worker) redriveOne(ctx context.Context, s dlq.Sequence, until uint64) (
 func (w *worker) applyLetter(ctx context.Context, tx Tx, l dlq.Letter) error {
 	e, err := w.eventOf(ctx, l)
 	if err == nil {
-		err = w.apply(ctx, tx, e)
+		err = w.apply(ctx, tx, &e)
 	} else if !is[*missingError](err) {
 		return err
 	}

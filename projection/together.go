@@ -80,7 +80,8 @@ func (w *worker) applyBatch(ctx context.Context, tx Tx, events []event.Event) er
 // transaction has been open for too long.
 func (w *worker) applyInTurn(ctx context.Context, tx Tx, o *outcome) error {
 	opened := w.config.Now()
-	for i, e := range o.batch {
+	for i := range o.batch {
+		e := &o.batch[i]
 		parked, err := o.isParked(i)
 		if err != nil {
 			return err
