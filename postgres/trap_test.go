@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -400,21 +401,24 @@ func TestTrapASlowBatchHoldsUpNobodyElse(t *testing.T) {
 			return nil
 		}))
 	config := quick(slow, ledgerProjection(onlyLedger))
-	config.LeaseTTL, config.Owner, config.Redrive = time.Second, "one", projection.Retry{MaxAttempts: 1}
+	config.LeaseTTL, config.Owner, config.Redrive = 3*time.Second, "one", projection.Retry{MaxAttempts: 1}
 	r, err := projection.NewRunner(store, config)
 	require.NoError(t, err)
+	goOn := sync.OnceFunc(func() { close(finish) })
+	t.Cleanup(goOn) // before the runner is waited for
 	appendTo(t, store, sick, 1)
 	require.NoError(t, r.RunUntilCaughtUp(t.Context()))
 	appendTo(t, store, sick, 1)
 	appendTo(t, store, newStream(), 1)
 	stop := running(t, r)
 	<-begun
+	waitFor(t, r, "ledger", add(t, store, 1).Position) // it has its lease, too
 
 	fences := func() int {
 		return store.count(t, "SELECT sum(fence) FROM evident.leases WHERE name LIKE 'projection/%'")
 	}
 	before, from := fences(), time.Now()
-	for time.Since(from) < 3*config.LeaseTTL {
+	for time.Since(from) < 2*config.LeaseTTL {
 		waitFor(t, r, "ledger", add(t, store, 1).Position)
 	}
 	for _, name := range []string{"slow", "ledger"} {
@@ -423,7 +427,7 @@ func TestTrapASlowBatchHoldsUpNobodyElse(t *testing.T) {
 	}
 	assert.Equal(t, before, fences(), "no lease has changed hands")
 	assert.Equal(t, 2, store.count(t, "SELECT count(*) FROM evident.leases WHERE name LIKE 'projection/%' AND owner = 'one' AND expires_at > clock_timestamp()"))
-	close(finish)
+	goOn()
 	waitFor(t, r, "slow", uint64(store.count(t, "SELECT max(position) FROM evident.events")))
 	stop()
 	requireLines(t, store, positions(t, store)...)
