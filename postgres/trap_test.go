@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -405,12 +405,12 @@ func TestTrapASlowBatchHoldsUpNobodyElse(t *testing.T) {
 	r, err := projection.NewRunner(store, config)
 	require.NoError(t, err)
 	goOn := sync.OnceFunc(func() { close(finish) })
-	t.Cleanup(goOn) // before the runner is waited for
 	appendTo(t, store, sick, 1)
 	require.NoError(t, r.RunUntilCaughtUp(t.Context()))
 	appendTo(t, store, sick, 1)
 	appendTo(t, store, newStream(), 1)
 	stop := running(t, r)
+	t.Cleanup(goOn) // before the runner is waited for
 	<-begun
 	waitFor(t, r, "ledger", add(t, store, 1).Position) // it has its lease, too
 
