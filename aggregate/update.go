@@ -11,6 +11,7 @@ import (
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/delay"
 )
 
 // Update loads the aggregate, lets decide emit events, and saves them. An
@@ -98,14 +99,8 @@ func (p *pacer) wait(ctx context.Context) (more bool, err error) {
 	if p.attempts >= p.config.MaxAttempts {
 		return false, nil
 	}
-	timer := time.NewTimer(p.delay())
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true, nil
-	case <-ctx.Done():
-		return false, ctx.Err() // the caller says what was going on.
-	}
+	err = delay.For(ctx, p.delay())
+	return err == nil, err // the caller says what was going on.
 }
 
 // delay is random between 0 and a bound that doubles ("full jitter"), so that

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/internal/delay"
 	"github.com/evident-go/evident/projection"
 )
 
@@ -146,7 +147,7 @@ func (c *Consumer) Run(ctx context.Context, handle Handler) error {
 		if ctx.Err() == nil {
 			wait := pauses.NextBackOff()
 			c.log.Warn("consumer paused", zap.Error(err), zap.Duration("retry_in", wait))
-			sleep(ctx, wait)
+			delay.For(ctx, wait)
 		}
 	}
 	return nil
@@ -203,16 +204,6 @@ const (
 	pullExpiry    = 5 * time.Second
 	pullHeartbeat = 500 * time.Millisecond
 )
-
-// sleep waits for d or for ctx, whichever ends first.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
 
 func validateRetry(r projection.Retry) error {
 	switch {

@@ -9,6 +9,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/evident-go/evident/internal/delay"
 	"github.com/evident-go/evident/projection"
 )
 
@@ -80,7 +81,7 @@ func (c *Consumer) try(ctx context.Context, r Received, handle Handler) (*Poison
 			attempts++
 		}
 		c.log.Warn("message failed and is tried again", zap.Error(err), zap.Uint64("sequence", r.Sequence), zap.Int("attempts", attempts), zap.Duration("retry_in", wait))
-		sleep(ctx, wait)
+		delay.For(ctx, wait)
 	}
 }
 

@@ -104,6 +104,21 @@ func CheckRenewal(leases []Lease, ttl time.Duration) error {
 	return checkTTL(ttl)
 }
 
+// Held returns those of the given leases that are among found with the same owner
+// and fence, as found has them, in the order given: what Renew returns.
+func Held(given, found []Lease) (held []Lease) {
+	byName := make(map[string]Lease, len(found))
+	for _, l := range found {
+		byName[l.Name] = l
+	}
+	for _, l := range given {
+		if have := byName[l.Name]; have.Owner == l.Owner && have.Fence == l.Fence {
+			held = append(held, have)
+		}
+	}
+	return held
+}
+
 // CheckPrefix says whether a name could begin with prefix; it is the first
 // thing that List does. The error is an [*event.InvalidError] or
 // [*event.TooLargeError].

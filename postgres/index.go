@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/internal/ddl"
 	"github.com/evident-go/evident/projection"
 )
 
@@ -33,33 +32,15 @@ func Index(statement string) Part {
 }
 
 // index is an index that a projection makes last.
-type index struct {
-	name      string
-	table     string
-	statement string
-}
+type index struct{ ddl.Index }
 
-var indexStatement = regexp.MustCompile(`(?i)^\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)\s+ON\s+([\w.]+)\s*(?:USING\s+\w+\s*)?\([^;]*$`)
-
-// declareIndexes reads the statements, and refuses those that are something
-// else, or about somebody else's table: they would outlast a reset.
+// declareIndexes reads the statements.
 func (d *declaration) declareIndexes() (indexes []index) {
-	seen := make(map[string]bool)
-	for _, statement := range d.indexes {
-		parts := indexStatement.FindStringSubmatch(statement)
-		if parts == nil {
-			d.Refuse(fmt.Sprintf("index %q must be one statement: CREATE INDEX name ON table (…), UNIQUE or not", statement))
-			continue
-		}
-		i := index{name: strings.ToLower(parts[1]), table: strings.ToLower(parts[2]), statement: statement}
-		switch {
-		case !slices.ContainsFunc(d.tables, func(t table) bool { return t.name == i.table }):
-			d.Refuse(fmt.Sprintf("index %q is on %q, which is no table of this projection", i.name, i.table))
-		case seen[i.name]:
-			d.Refuse(fmt.Sprintf("index %q is declared twice", i.name))
-		}
-		seen[i.name] = true
-		indexes = append(indexes, i)
+	owns := func(name string) bool {
+		return slices.ContainsFunc(d.tables, func(t table) bool { return t.name == name })
+	}
+	for _, i := range ddl.Indexes(d.indexes, owns, d.Refuse) {
+		indexes = append(indexes, index{i})
 	}
 	return indexes
 }
@@ -69,15 +50,15 @@ func (i index) create(ctx context.Context, tx *Tx, projection string) error {
 	var own bool
 	err := tx.inner.QueryRow(ctx, `
 		SELECT coalesce(x.indrelid = t.oid, false) FROM pg_class AS t JOIN pg_class AS c ON c.relnamespace = t.relnamespace AND c.relname = $2
-		  LEFT JOIN pg_index AS x ON x.indexrelid = c.oid WHERE t.oid = to_regclass($1)`, i.table, i.name).Scan(&own)
+		  LEFT JOIN pg_index AS x ON x.indexrelid = c.oid WHERE t.oid = to_regclass($1)`, i.Table, i.Name).Scan(&own)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		_, err = tx.inner.Exec(ctx, i.statement)
+		_, err = tx.inner.Exec(ctx, i.Statement)
 	case err == nil && !own:
-		err = &event.DefinitionError{Subject: projection, Reason: fmt.Sprintf("index %q exists, and is not on %q", i.name, i.table)}
+		err = &event.DefinitionError{Subject: projection, Reason: fmt.Sprintf("index %q exists, and is not on %q", i.Name, i.Table)}
 	}
 	if err != nil {
-		return fmt.Errorf("create index %s: %w", i.name, err)
+		return fmt.Errorf("create index %s: %w", i.Name, err)
 	}
 	return nil
 }

@@ -86,27 +86,13 @@ func (s leases) Renew(ctx context.Context, given []lease.Lease, ttl time.Duratio
 	}
 	err = s.store.call(ctx, "renew leases", func(ctx context.Context, c conn) error {
 		found, err := collect(ctx, c, scanLease, s.store.sql(renewLeases), names, owners, fences, s.store.clock(), microsOf(ttl))
-		renewed = inOrder(given, found)
+		renewed = lease.Held(given, found)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return renewed, nil
-}
-
-// inOrder returns those of the given leases that were found.
-func inOrder(given, found []lease.Lease) (renewed []lease.Lease) {
-	byName := make(map[string]lease.Lease, len(found))
-	for _, l := range found {
-		byName[l.Name] = l
-	}
-	for _, l := range given {
-		if held := byName[l.Name]; held.Owner == l.Owner && held.Fence == l.Fence {
-			renewed = append(renewed, held)
-		}
-	}
-	return renewed
 }
 
 // microsOf returns a time to live as the database counts it, never less than given.

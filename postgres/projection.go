@@ -191,11 +191,11 @@ func (p *Projection) sound(tx projection.Tx, err error) error {
 		return err
 	}
 	if conn := t.base.Conn().PgConn(); conn.IsBusy() && !conn.IsClosed() {
-		return errors.Join(&event.DefinitionError{Subject: p.Name(), Reason: "a handler has left rows open"}, err)
+		return errors.Join(projection.Unfit(&event.DefinitionError{Subject: p.Name(), Reason: "a handler has left rows open"}), err)
 	}
 	switch unfit := t.passedOver(); {
 	case errors.Is(unfit, ErrTxEnded):
-		return errors.Join(&event.DefinitionError{Subject: p.Name(), Reason: "a handler has ended the transaction"}, unfit, err)
+		return errors.Join(projection.Unfit(&event.DefinitionError{Subject: p.Name(), Reason: "a handler has ended the transaction"}), unfit, err)
 	case err != nil:
 		return err
 	default:

@@ -14,6 +14,7 @@ import (
 	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/delay"
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/projection"
 )
@@ -95,7 +96,7 @@ func (k *keeper) run(ctx context.Context) error {
 		}
 		k.show(func(s *Status) { s.State, s.LastError = projection.Paused, err })
 		k.log.Warn("timeouts wait", zap.Error(err), zap.Duration("retry_in", pause))
-		if sleep(ctx, pause) != nil {
+		if delay.For(ctx, pause) != nil {
 			continue
 		}
 		pause = min(2*pause, mostPause)
@@ -135,7 +136,7 @@ func (k *keeper) acquire(ctx context.Context) error {
 			return fmt.Errorf("acquire lease: %w", err)
 		}
 		k.show(func(s *Status) { s.State, s.Heartbeat = projection.Waiting, k.config.Now() })
-		if err := sleep(ctx, min(k.config.LeaseTTL/10, time.Second)); err != nil {
+		if err := delay.For(ctx, min(k.config.LeaseTTL/10, time.Second)); err != nil {
 			return err
 		}
 	}
@@ -174,7 +175,7 @@ func (k *keeper) keep(ctx context.Context) (owned context.Context, stop func()) 
 // returns false if somebody else has it. Any other error is borne: that two
 // look after timeouts for a while does no harm.
 func (k *keeper) renew(ctx context.Context, l lease.Lease) bool {
-	for sleep(ctx, k.config.LeaseTTL/3) == nil {
+	for delay.For(ctx, k.config.LeaseTTL/3) == nil {
 		renewed, err := k.config.Progress.Leases().Acquire(ctx, l.Name, l.Owner, k.config.LeaseTTL)
 		switch {
 		case errors.Is(err, lease.ErrHeld), err == nil && renewed.Fence != l.Fence:
@@ -343,19 +344,7 @@ func (k *keeper) rest(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("wait: %w", err)
 	}
-	return sleep(ctx, min(gather, wait))
-}
-
-// sleep waits for d or for ctx, whichever ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err() // the caller's own.
-	}
+	return delay.For(ctx, min(gather, wait))
 }
 
 // Status is how the timeouts of a process are looked after.

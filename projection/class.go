@@ -117,6 +117,22 @@ func AsPoison(err error) error { return marked(Poison, err) }
 // and tries again until it succeeds. Nil stays nil.
 func AsInfrastructure(err error) error { return marked(Infrastructure, err) }
 
+// Unfit marks err as what stops a projection whatever the event: it cannot run on
+// this store, or its handlers break the rules. It is for those who write an
+// adapter, whose code runs where handlers do; what handlers say themselves stops
+// nothing. Nil stays nil.
+func Unfit(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &unfitError{err: err}
+}
+
+type unfitError struct{ err error }
+
+func (e *unfitError) Error() string { return e.err.Error() }
+func (e *unfitError) Unwrap() error { return e.err }
+
 func marked(class Class, err error) error {
 	if err == nil {
 		return nil

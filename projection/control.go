@@ -86,13 +86,11 @@ func NewControl(events eventstore.Store, config ControlConfig) (*Control, error)
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	if config.Progress == nil {
-		progress, ok := events.(Progress)
-		if !ok {
-			return nil, &event.InvalidError{Field: "progress", Reason: fmt.Sprintf("must be set: the event store (%T) has no place for checkpoints", events)}
-		}
-		config.Progress = progress
+	progress, err := progressOf(events, config.Progress)
+	if err != nil {
+		return nil, err
 	}
+	config.Progress = progress
 	if config.Registry == nil {
 		config.Registry = config.Progress.Registry()
 	}

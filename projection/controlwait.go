@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/delay"
 	"github.com/evident-go/evident/registry"
 )
 
@@ -116,7 +117,7 @@ func (c *Control) until(ctx context.Context, look func(ctx context.Context) (wai
 		default:
 			waiting = found
 		}
-		if err := sleep(ctx, c.poll.after(looks)); err != nil {
+		if err := delay.For(ctx, c.poll.after(looks)); err != nil {
 			return fmt.Errorf("%w: %w", waiting, err)
 		}
 	}

@@ -181,14 +181,7 @@ func (d *Declared[A]) argument(ctx context.Context, tx Tx) (arg A, err error) {
 	}
 	arg, err = d.target(ctx, tx)
 	if err != nil {
-		return arg, &unfitError{err: err}
+		return arg, Unfit(err)
 	}
 	return arg, nil
 }
-
-// unfitError says that no handler was called, because the projection cannot run
-// here.
-type unfitError struct{ err error }
-
-func (e *unfitError) Error() string { return e.err.Error() }
-func (e *unfitError) Unwrap() error { return e.err }

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/evident-go/evident/dlq"
+	"github.com/evident-go/evident/internal/delay"
 	"github.com/evident-go/evident/registry"
 )
 
@@ -123,7 +124,7 @@ func whileAlive(ctx context.Context, show func()) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for sleep(ctx, idleRound) == nil {
+		for delay.For(ctx, idleRound) == nil {
 			show()
 		}
 	}()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/internal/delay"
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/registry"
 )
@@ -117,7 +118,7 @@ func (s *steward) seizeFor(ctx context.Context) (context.Context, *seizure, erro
 		if !errors.Is(err, lease.ErrHeld) {
 			return nil, nil, err
 		}
-		if err := sleep(ctx, s.config.round()); err != nil {
+		if err := delay.For(ctx, s.config.round()); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -219,10 +220,12 @@ func (s *steward) refuse(reason string) error {
 	return &event.DefinitionError{Subject: s.name.Projection, Reason: reason}
 }
 
-// settle saves a record whose order is done, in the transaction that did it.
-func settle(ctx context.Context, tx Tx, r registry.Record) (registry.Record, error) {
+// settle saves a record whose order is done, in the transaction that did it. The
+// steward sees it when that is committed, with the next look.
+func settle(ctx context.Context, tx Tx, r registry.Record) error {
 	r.Order = registry.Order{}
-	return tx.Registry().Save(ctx, r) // typed by the registry.
+	_, err := tx.Registry().Save(ctx, r)
+	return err // typed by the registry.
 }
 
 // turn gives a record another state.
@@ -256,7 +259,7 @@ func (s *steward) empty(ctx context.Context, r registry.Record) error {
 		if err := Recovered(func() error { return s.projection.Reset(ctx, tx) }); err != nil {
 			return err
 		}
-		return s.settleIn(ctx, tx, r)
+		return settle(ctx, tx, r)
 	})
 	s.forget(err)
 	return err
@@ -274,15 +277,8 @@ func (s *steward) emptyOutside(ctx context.Context, r registry.Record) error {
 	if err := context.Cause(ctx); err != nil {
 		return err // a target that was emptied too late may have been built by another owner
 	}
-	err = s.inTx(ctx, func(tx Tx) error { return s.settleIn(ctx, tx, r) })
+	err = s.inTx(ctx, func(tx Tx) error { return settle(ctx, tx, r) })
 	s.forget(err)
-	return err
-}
-
-// settleIn is settle; the steward has seen the record only when the transaction
-// is committed, which the next look shows.
-func (s *steward) settleIn(ctx context.Context, tx Tx, r registry.Record) error {
-	_, err := settle(ctx, tx, r)
 	return err
 }
 
@@ -372,7 +368,7 @@ func (s *steward) rewind(ctx context.Context, z *seizure, r registry.Record) err
 		if err := s.putBack(ctx, tx, z, r, before); err != nil {
 			return err
 		}
-		return s.settleIn(ctx, tx, r)
+		return settle(ctx, tx, r)
 	})
 	s.forget(err)
 	return err
@@ -391,7 +387,7 @@ func (s *steward) rewindOutside(ctx context.Context, z *seizure, r registry.Reco
 	if err := context.Cause(ctx); err != nil {
 		return err // see emptyOutside
 	}
-	err = s.inTx(ctx, func(tx Tx) error { return s.settleIn(ctx, tx, r) })
+	err = s.inTx(ctx, func(tx Tx) error { return settle(ctx, tx, r) })
 	s.forget(err)
 	return err
 }
@@ -459,7 +455,7 @@ func (s *steward) changeLanes(ctx context.Context, z *seizure, r registry.Record
 				return err
 			}
 		}
-		return s.settleIn(ctx, tx, r)
+		return settle(ctx, tx, r)
 	})
 }
 
@@ -467,7 +463,7 @@ func (s *steward) changeLanes(ctx context.Context, z *seizure, r registry.Record
 // its place in one transaction.
 func (s *steward) switchOver(ctx context.Context, z *seizure, r registry.Record) error {
 	if r.State == registry.Live {
-		return s.inTx(ctx, func(tx Tx) error { return s.settleIn(ctx, tx, r) })
+		return s.inTx(ctx, func(tx Tx) error { return settle(ctx, tx, r) })
 	}
 	live, found, err := s.live(ctx)
 	if err != nil {
@@ -500,7 +496,7 @@ func (s *steward) switchOver(ctx context.Context, z *seizure, r registry.Record)
 		if err := s.goLive(ctx, tx); err != nil {
 			return err
 		}
-		return s.settleIn(ctx, tx, s.turn(r, registry.Live))
+		return settle(ctx, tx, s.turn(r, registry.Live))
 	})
 }
 
@@ -576,6 +572,5 @@ func drop(ctx context.Context, tx Tx, r registry.Record) error {
 		return err
 	}
 	r.Pause, r.Finished = registry.Pause{}, false
-	_, err := settle(ctx, tx, r)
-	return err
+	return settle(ctx, tx, r)
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/evident-go/evident/checkpoint"
+	"github.com/evident-go/evident/internal/delay"
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/registry"
 )
@@ -66,7 +67,7 @@ func (p *pulse) start(ctx context.Context) <-chan struct{} {
 		defer close(done)
 		p.look(ctx)
 		close(begun)
-		for sleep(ctx, p.config.round()) == nil {
+		for delay.For(ctx, p.config.round()) == nil {
 			p.beat(ctx)
 		}
 	}()

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/evident-go/evident/internal/delay"
 	"github.com/evident-go/evident/lease"
 )
 
@@ -59,7 +60,7 @@ func (r *renewer) start(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for sleep(ctx, r.ttl/3) == nil {
+		for delay.For(ctx, r.ttl/3) == nil {
 			r.renew(ctx)
 		}
 	}()

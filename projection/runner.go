@@ -68,13 +68,11 @@ func NewRunner(events eventstore.Store, config Config) (*Runner, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	if config.Progress == nil {
-		progress, ok := events.(Progress)
-		if !ok {
-			return nil, &event.InvalidError{Field: "progress", Reason: fmt.Sprintf("must be set: the event store (%T) has no place for checkpoints", events)}
-		}
-		config.Progress = progress
+	progress, err := progressOf(events, config.Progress)
+	if err != nil {
+		return nil, err
 	}
+	config.Progress = progress
 	config = config.withDefaults()
 	r := &Runner{events: events, config: config, byName: make(map[string][]*steward), renewer: newRenewer(config)}
 	r.pulse = &pulse{runner: r, config: config}

@@ -3,9 +3,11 @@ package projection
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/dlq"
+	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/registry"
@@ -36,6 +38,18 @@ type Progress interface {
 	// Begin starts a transaction. It must be ended by Commit or Rollback. It
 	// waits for its turn where only one can run at a time.
 	Begin(ctx context.Context) (Tx, error)
+}
+
+// progressOf returns progress, or that which the event store has itself.
+func progressOf(events eventstore.Store, progress Progress) (Progress, error) {
+	if progress != nil {
+		return progress, nil
+	}
+	own, ok := events.(Progress)
+	if !ok {
+		return nil, &event.InvalidError{Field: "progress", Reason: fmt.Sprintf("must be set: the event store (%T) has no place for checkpoints", events)}
+	}
+	return own, nil
 }
 
 // ErrTxUndone says that a transaction was undone as a whole by something that

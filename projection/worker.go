@@ -14,6 +14,7 @@ import (
 	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/delay"
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/registry"
 )
@@ -128,7 +129,7 @@ func (w *worker) persist(ctx context.Context, g goal, try func() error) error {
 
 // rest sleeps, and shows all the while that the loop is alive.
 func (w *worker) rest(ctx context.Context, d time.Duration) {
-	for ; d > 0 && sleep(ctx, min(d, idleRound)) == nil; d -= idleRound {
+	for ; d > 0 && delay.For(ctx, min(d, idleRound)) == nil; d -= idleRound {
 		w.board.update(func(s *Status) { s.Heartbeat = w.config.Now() })
 	}
 }
@@ -233,7 +234,7 @@ func (w *worker) gather(ctx context.Context, g goal) error {
 	if w.config.Gather == 0 || g.bounded {
 		return nil
 	}
-	return sleep(ctx, w.config.Gather)
+	return delay.For(ctx, w.config.Gather)
 }
 
 // settling is how long a head may take to reach what another process has seen
@@ -321,7 +322,7 @@ func (w *worker) waitForMore(ctx context.Context) error {
 		cancel()
 		switch {
 		case err == nil && head <= w.position:
-			return sleep(ctx, idlePause) // woken for nothing
+			return delay.For(ctx, idlePause) // woken for nothing
 		case err == nil:
 			return nil
 		case ctx.Err() != nil || !idle:
@@ -382,7 +383,7 @@ func (w *worker) afterFailure(err error, g goal, failures int) (wait time.Durati
 // final: its errors may wrap those of a store or of a checkpoint of its own.
 func final(err error, fromHandler bool, g goal) bool {
 	if fromHandler {
-		return is[*unfitError](err) && errors.Is(err, event.ErrDefinition)
+		return is[*unfitError](err)
 	}
 	if is[*checkpoint.AheadError](err) && !g.bounded {
 		return false // the head may be about to come there, see headAt
@@ -542,16 +543,4 @@ func (w *worker) sequence(e event.Event) (s dlq.Sequence, err error) {
 		return s, &event.DefinitionError{Subject: w.key.Projection, Reason: fmt.Sprintf("sequence key of the event at position %d: %v", e.Position, err)}
 	}
 	return s, nil
-}
-
-// sleep waits for d or for ctx, whichever ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err() // the caller's own.
-	}
 }

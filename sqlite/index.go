@@ -5,10 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/internal/ddl"
 	"github.com/evident-go/evident/projection"
 )
 
@@ -30,37 +31,15 @@ func Index(statement string) Part {
 }
 
 // index is an index that a projection makes last.
-type index struct {
-	name      string
-	table     string
-	statement string
-}
+type index struct{ ddl.Index }
 
-var indexStatement = regexp.MustCompile(`(?i)^\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)\s+ON\s+(\w+)\s*\([^;]*$`)
-
-// declareIndexes reads the statements, and refuses those that are something
-// else, or about somebody else's table: they would outlast a reset.
+// declareIndexes reads the statements.
 func (d *declaration) declareIndexes() (indexes []index) {
-	tables := make(map[string]bool)
-	for _, t := range d.tables {
-		tables[strings.ToLower(t.name)] = true
+	owns := func(name string) bool {
+		return slices.ContainsFunc(d.tables, func(t table) bool { return strings.EqualFold(t.name, name) })
 	}
-	seen := make(map[string]bool)
-	for _, statement := range d.indexes {
-		parts := indexStatement.FindStringSubmatch(statement)
-		if parts == nil {
-			d.Refuse(fmt.Sprintf("index %q must be one statement: CREATE INDEX name ON table (…), UNIQUE or not", statement))
-			continue
-		}
-		i := index{name: strings.ToLower(parts[1]), table: strings.ToLower(parts[2]), statement: statement}
-		switch {
-		case !tables[i.table]:
-			d.Refuse(fmt.Sprintf("index %q is on %q, which is no table of this projection", i.name, i.table))
-		case seen[i.name]:
-			d.Refuse(fmt.Sprintf("index %q is declared twice", i.name))
-		}
-		seen[i.name] = true
-		indexes = append(indexes, i)
+	for _, i := range ddl.Indexes(d.indexes, owns, d.Refuse) {
+		indexes = append(indexes, index{i})
 	}
 	return indexes
 }
@@ -68,15 +47,15 @@ func (d *declaration) declareIndexes() (indexes []index) {
 // create creates the index unless the table has it.
 func (i index) create(ctx context.Context, tx *sql.Tx, projection string) error {
 	var table string
-	err := tx.QueryRowContext(ctx, "SELECT lower(tbl_name) FROM sqlite_schema WHERE type = 'index' AND name = ? COLLATE NOCASE", i.name).Scan(&table)
+	err := tx.QueryRowContext(ctx, "SELECT lower(tbl_name) FROM sqlite_schema WHERE type = 'index' AND name = ? COLLATE NOCASE", i.Name).Scan(&table)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		_, err = tx.ExecContext(ctx, i.statement)
-	case err == nil && table != i.table:
-		err = &event.DefinitionError{Subject: projection, Reason: fmt.Sprintf("index %q exists, and is on %q", i.name, table)}
+		_, err = tx.ExecContext(ctx, i.Statement)
+	case err == nil && table != i.Table:
+		err = &event.DefinitionError{Subject: projection, Reason: fmt.Sprintf("index %q exists, and is on %q", i.Name, table)}
 	}
 	if err != nil {
-		return fmt.Errorf("create index %s: %w", i.name, err)
+		return fmt.Errorf("create index %s: %w", i.Name, err)
 	}
 	return nil
 }

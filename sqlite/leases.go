@@ -73,27 +73,13 @@ func (s leases) Renew(ctx context.Context, given []lease.Lease, ttl time.Duratio
 			WHERE (name, owner, fence) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))
 			RETURNING name, owner, fence, expires_at`, storedTime(s.session.clock().Add(ttl)), string(list))
 		found, err := collect(rows, err, scanLease)
-		renewed = inOrder(given, found)
+		renewed = lease.Held(given, found)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return renewed, nil
-}
-
-// inOrder returns those of the given leases that were found.
-func inOrder(given, found []lease.Lease) (renewed []lease.Lease) {
-	byName := make(map[string]lease.Lease, len(found))
-	for _, l := range found {
-		byName[l.Name] = l
-	}
-	for _, l := range given {
-		if held := byName[l.Name]; held.Owner == l.Owner && held.Fence == l.Fence {
-			renewed = append(renewed, held)
-		}
-	}
-	return renewed
 }
 
 // List implements [lease.Store].

@@ -64,7 +64,7 @@ func ground() []Room {
 		},
 		{
 			Name: "aggregate", Floor: 2,
-			Below:     []string{"event", "eventstore"},
+			Below:     []string{"event", "eventstore", "internal/delay"},
 			Libraries: []string{uuid, lru, backoff},
 			Why:       "the write side decides; it does not know that projections exist",
 		},
@@ -76,7 +76,7 @@ func derived() []Room {
 	return []Room{
 		{
 			Name: "projection", Floor: 3,
-			Below:     []string{"event", "eventstore", "checkpoint", "dlq", "lease", "registry"},
+			Below:     []string{"event", "eventstore", "checkpoint", "dlq", "lease", "registry", "internal/delay"},
 			Libraries: []string{uuid, zap, backoff},
 			Why:       "the runner reads the log; it never calls an aggregate and knows no database",
 		},
@@ -100,7 +100,7 @@ func derived() []Room {
 		},
 		{
 			Name: "process", Floor: 4,
-			Below:     core(),
+			Below:     append(core(), "internal/delay"),
 			Libraries: []string{uuid, zap},
 			Why:       "a process is an aggregate that a projection feeds; its timeouts are events, so it needs no place of its own",
 		},
@@ -165,6 +165,14 @@ func doors() []Room {
 func adapters() []Room {
 	return []Room{
 		{
+			Name: "internal/delay", Floor: 0,
+			Why: "whoever waits between two tries waits in one way",
+		},
+		{
+			Name: "internal/ddl", Floor: 0,
+			Why: "what a projection may declare is the same on every SQL database",
+		},
+		{
 			Name: "internal/migration", Floor: 1,
 			Below: []string{"event"},
 			Why:   "steps of a schema are read in one way, whatever database they are for",
@@ -177,19 +185,19 @@ func adapters() []Room {
 		},
 		{
 			Name: "sqlite", Floor: 7,
-			Below:     append(core(), append(homes(), "internal/migration")...),
+			Below:     append(core(), append(homes(), "internal/migration", "internal/ddl")...),
 			Libraries: []string{uuid, sqlite},
 			Why:       "one room per technology: adapters do not know each other",
 		},
 		{
 			Name: "postgres", Floor: 7,
-			Below:     append(core(), append(homes(), "internal/migration")...),
+			Below:     append(core(), append(homes(), "internal/migration", "internal/ddl")...),
 			Libraries: []string{uuid, pgx, backoff},
 			Why:       "one room per technology: adapters do not know each other",
 		},
 		{
 			Name: "jetstream", Floor: 7,
-			Below:     append(core(), "audit"),
+			Below:     append(core(), "audit", "internal/delay"),
 			Libraries: []string{uuid, nats, zap, backoff},
 			Why:       "one room per technology: adapters do not know each other",
 		},
