@@ -392,3 +392,19 @@ func TestControlsThatRace(t *testing.T) {
 		assert.True(t, r.Paused() && r.Ordered())
 	}
 }
+
+// An order that somebody gives while an abort is under way is not taken away by
+// it: no record would say so.
+func TestAbortTakesAwayOnlyTheOrderThatItSaw(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.has(t, v1, registry.Building, nil, 5)
+	d.record.before = func(saves int) error {
+		if saves == 1 {
+			d.change(t, v1, ordered(registry.Rebuild))
+		}
+		return nil
+	}
+	require.ErrorIs(t, d.Abort(t.Context(), v1, "not needed"), projection.ErrOrdered)
+	assert.Equal(t, registry.Rebuild, d.stored(t, v1).Order.Kind)
+}

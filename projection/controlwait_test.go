@@ -157,6 +157,7 @@ func TestWaitForAVersionThatDoesNotRun(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded, "until then it waits for a runner that makes the version known")
 	d.has(t, v1, registry.Replaced, nil, 5)
 	require.NoError(t, d.WaitFor(t.Context(), v1, 5))
+	require.ErrorIs(t, d.AwaitCaughtUp(t.Context(), v1), projection.ErrNotRunning, "it cannot be switched to")
 	require.ErrorIs(t, d.WaitFor(t.Context(), v1, 6), projection.ErrNotRunning)
 	d.has(t, v2, registry.Retired, nil, 5)
 	require.ErrorIs(t, d.WaitFor(t.Context(), v2, 5), projection.ErrNotRunning)

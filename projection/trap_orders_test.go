@@ -3,6 +3,7 @@ package projection_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/memory"
@@ -210,4 +212,119 @@ func (l lateStore) Load(ctx context.Context, name registry.Name) (registry.Recor
 		<-l.of.gate
 	}
 	return r, err
+}
+
+// Whoever owned a lane before an order was carried out, and sleeps in the midst of
+// a batch, cannot commit it while the order is carried out.
+func TestTrapAnOrderRaisesTheFences(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemory(t)
+		d := &diary{}
+		key := checkpoint.Key{Projection: "notes", Version: 1}
+		var late error
+		p := projection.New("notes", 1, projection.OnEvery(d.note), projection.OnReset(func(ctx context.Context) error {
+			late = store.Checkpoints().Move(ctx, key, checkpoint.Move{To: 1, StoreID: store.ID(), Fence: 1})
+			return d.empty(ctx)
+		}))
+		last := fill(t, store, 3, 1)
+		r := newRunner(t, store, projection.Config{Projections: []projection.Projection{p}})
+		stop := run(t, r) // with fence 1
+		require.NoError(t, r.WaitFor(t.Context(), "notes", last))
+		order(t, store, notesV1, registry.Order{Kind: registry.Rebuild})
+		settled(t, store, notesV1)
+		require.ErrorIs(t, late, checkpoint.ErrMoved)
+		require.NoError(t, r.WaitFor(t.Context(), "notes", last))
+		d.requireEach(t, last)
+		stop()
+	})
+}
+
+// An order that is withdrawn while a target outside is cut leaves nothing out:
+// what was cut is applied again.
+func TestTrapAWithdrawnRewindLosesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemory(t)
+		d := &diary{}
+		p := d.projection("notes", 1, projection.OnRewind(func(_ context.Context, position uint64) error {
+			change(t, store, notesV1, func(r *registry.Record) { r.Order = registry.Order{} })
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			above := func(p uint64) bool { return p > position }
+			d.all = slices.DeleteFunc(d.all, above)
+			for id := range d.events {
+				d.events[id] = slices.DeleteFunc(d.events[id], above)
+			}
+			return nil
+		}))
+		last := fill(t, store, 5, 4)
+		r := newRunner(t, store, projection.Config{Projections: []projection.Projection{p}})
+		stop := run(t, r)
+		require.NoError(t, r.WaitFor(t.Context(), "notes", last))
+		order(t, store, notesV1, registry.Order{Kind: registry.Rewind, Position: 7})
+		settled(t, store, notesV1)
+		<-time.After(time.Minute)
+		d.requireEach(t, last)
+		stop()
+	})
+}
+
+// While an order is carried out its lanes wait, and the loop is alive.
+func TestTrapAnOrderThatTakesLongIsNoDeadLoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemory(t)
+		d := &diary{}
+		var r *projection.Runner
+		health := projection.Health{MaxBehind: time.Hour}
+		p := projection.New("notes", 1, projection.OnEvery(d.note), projection.OnReset(func(context.Context) error {
+			for range 60 {
+				<-time.After(time.Minute)
+				report := health.Check(time.Now(), r.Pulse())
+				assert.True(t, report.Alive(), "%+v", report)
+			}
+			assert.Equal(t, projection.Waiting, r.Pulse()[0].State)
+			return nil
+		}))
+		r = newRunner(t, store, projection.Config{Projections: []projection.Projection{p}})
+		stop := run(t, r)
+		require.NoError(t, r.WaitFor(t.Context(), "notes", note(t, store, "one")))
+		order(t, store, notesV1, registry.Order{Kind: registry.Rebuild})
+		<-time.After(2 * time.Hour)
+		assert.False(t, settled(t, store, notesV1).Ordered())
+		stop()
+	})
+}
+
+// Two orders of one runner, to two versions, do not take each other's leases for
+// their own: the switch waits until the live version's order is done.
+func TestTrapOrdersToTwoVersionsDoNotShareLeases(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemory(t)
+		old, fresh := &diary{}, &diary{}
+		var rebuilding, overlapped atomic.Bool
+		v1 := projection.New("notes", 1, projection.OnEvery(old.note), projection.OnReset(func(ctx context.Context) error {
+			rebuilding.Store(true)
+			defer rebuilding.Store(false)
+			<-time.After(30 * time.Second)
+			record, err := store.Registry().Load(ctx, registry.Name{Projection: "notes", Version: 2})
+			overlapped.Store(err != nil || record.State == registry.Live)
+			return old.empty(ctx)
+		}))
+		first := newRunner(t, store, projection.Config{Projections: []projection.Projection{v1}})
+		require.NoError(t, first.RunUntilCaughtUp(t.Context()))
+		r := newRunner(t, store, projection.Config{Projections: []projection.Projection{v1, fresh.projection("notes", 2)}})
+		stop := run(t, r)
+		fill(t, store, 3, 3)
+		<-time.After(10 * time.Second)
+		v2 := registry.Name{Projection: "notes", Version: 2}
+		order(t, store, notesV1, registry.Order{Kind: registry.Rebuild})
+		order(t, store, v2, registry.Order{Kind: registry.Switch})
+		assert.Equal(t, registry.Live, settled(t, store, v2).State)
+		assert.False(t, rebuilding.Load(), "the live version's order is done")
+		assert.False(t, overlapped.Load())
+		stop()
+	})
 }

@@ -7,9 +7,6 @@ var (
 	Patiently = patiently
 )
 
-// Undone tells what a failed COMMIT with a driver's error means.
-func Undone(err error) bool { return undone(err) }
-
 // Waiting returns how many appends wait to be written.
 func (s *Store) Waiting() int {
 	s.queue.mu.Lock()
