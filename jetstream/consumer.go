@@ -147,7 +147,7 @@ func (c *Consumer) Run(ctx context.Context, handle Handler) error {
 		if ctx.Err() == nil {
 			wait := pauses.NextBackOff()
 			c.log.Warn("consumer paused", zap.Error(err), zap.Duration("retry_in", wait))
-			delay.For(ctx, wait)
+			_ = delay.For(ctx, wait) // the loop asks ctx itself
 		}
 	}
 	return nil

@@ -81,7 +81,9 @@ func (c *Consumer) try(ctx context.Context, r Received, handle Handler) (*Poison
 			attempts++
 		}
 		c.log.Warn("message failed and is tried again", zap.Error(err), zap.Uint64("sequence", r.Sequence), zap.Int("attempts", attempts), zap.Duration("retry_in", wait))
-		delay.For(ctx, wait)
+		if err := delay.For(ctx, wait); err != nil {
+			return nil, err
+		}
 	}
 }
 
