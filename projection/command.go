@@ -157,10 +157,7 @@ func (s *steward) resetAlone(ctx context.Context) error {
 	if r, _, err = s.look(owned); err != nil {
 		return err
 	}
-	if err := s.fence(owned, held, keysOf(s.name, r.Lanes)); err != nil {
-		return err
-	}
-	err = s.empty(owned, r)
+	err = s.empty(owned, held, r)
 	if lost := context.Cause(owned); err != nil && lost != nil {
 		return lost
 	}

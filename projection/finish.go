@@ -173,7 +173,7 @@ func (r *Runner) retireRecord(ctx context.Context, record registry.Record) error
 		return err
 	}
 	defer held.release()
-	return s.inTx(owned, func(tx Tx) error { return drop(owned, tx, s.turn(record, registry.Retired)) })
+	return s.inOwnTx(owned, held, func(tx Tx) error { return drop(owned, tx, s.turn(record, registry.Retired)) })
 }
 
 // dlqFilterOf selects all sequences of a version.

@@ -41,7 +41,7 @@ func (s *steward) carryOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.fence(owned, held, keys); is[*outdatedError](err) {
+	if err := s.fence(owned, s.config.Progress.Checkpoints(), held, keys); is[*outdatedError](err) {
 		s.nudge() // it is looked at anew
 		return nil
 	} else if err != nil {
@@ -56,7 +56,7 @@ func (s *steward) carryOut(ctx context.Context) error {
 		return lost
 	}
 	if errors.Is(err, registry.ErrChanged) {
-		_, _, err = s.look(ctx) // somebody has decided something else meanwhile: it is looked at anew
+		_, err = s.enroll(ctx) // somebody has decided something else meanwhile: it is looked at anew
 		return err
 	}
 	if err != nil && s.isRefusal(err) {
@@ -93,6 +93,7 @@ func (s *steward) refuseOrder(ctx context.Context, r registry.Record, cause erro
 
 // seizure is a set of leases that an order, or a command, is carried out under.
 type seizure struct {
+	keys    []checkpoint.Key // of the lanes
 	leases  map[string]lease.Lease
 	release func()
 }
@@ -139,8 +140,7 @@ func (s *steward) concerned(ctx context.Context, r registry.Record) ([]checkpoin
 
 // fence moves checkpoints to where they stand: from then on whoever owned the
 // lanes before, and perhaps sleeps in the midst of a batch, can move them no more.
-func (s *steward) fence(ctx context.Context, z *seizure, keys []checkpoint.Key) error {
-	checkpoints := s.config.Progress.Checkpoints()
+func (s *steward) fence(ctx context.Context, checkpoints checkpoint.Store, z *seizure, keys []checkpoint.Key) error {
 	for _, key := range keys {
 		l := z.lease(key)
 		if l.Fence == 0 {
@@ -161,6 +161,17 @@ func (s *steward) fence(ctx context.Context, z *seizure, keys []checkpoint.Key) 
 	return nil
 }
 
+// inOwnTx runs f in a transaction that proves that nobody has taken over any of the
+// lanes since they were seized.
+func (s *steward) inOwnTx(ctx context.Context, z *seizure, f func(tx Tx) error) error {
+	return s.inTx(ctx, func(tx Tx) error {
+		if err := s.fence(ctx, tx.Checkpoints(), z, z.keys); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
+
 // keysOf returns the keys of the checkpoints of all lanes.
 func keysOf(name registry.Name, lanes int) []checkpoint.Key {
 	keys := make([]checkpoint.Key, lanes)
@@ -174,7 +185,7 @@ func keysOf(name registry.Name, lanes int) []checkpoint.Key {
 // must be released. The context ends when one is lost.
 func (s *steward) seize(ctx context.Context, owner string, keys []checkpoint.Key) (context.Context, *seizure, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	z := &seizure{leases: make(map[string]lease.Lease, len(keys))}
+	z := &seizure{keys: keys, leases: make(map[string]lease.Lease, len(keys))}
 	var drops []func()
 	z.release = func() {
 		for _, drop := range drops {
@@ -202,7 +213,7 @@ func (s *steward) seize(ctx context.Context, owner string, keys []checkpoint.Key
 func (s *steward) execute(ctx context.Context, z *seizure, r registry.Record) error {
 	switch r.Order.Kind {
 	case registry.Rebuild:
-		return s.empty(ctx, r)
+		return s.empty(ctx, z, r)
 	case registry.Rewind:
 		return s.rewind(ctx, z, r)
 	case registry.ChangeLanes:
@@ -210,7 +221,7 @@ func (s *steward) execute(ctx context.Context, z *seizure, r registry.Record) er
 	case registry.Switch:
 		return s.switchOver(ctx, z, r)
 	case registry.Retire:
-		return s.retire(ctx, r)
+		return s.retire(ctx, z, r)
 	default:
 		return s.refuse(fmt.Sprintf("order %q is not known to this program: run a newer one", r.Order.Kind))
 	}
@@ -237,9 +248,8 @@ func (s *steward) turn(r registry.Record, state registry.State) registry.Record 
 }
 
 // empty removes everything that the projection has built, so that it is built
-// anew. Of a target outside of the store's database the checkpoints go first: if
-// that is all that happens, events are applied again, and none is missed.
-func (s *steward) empty(ctx context.Context, r registry.Record) error {
+// anew.
+func (s *steward) empty(ctx context.Context, z *seizure, r registry.Record) error {
 	if c, ok := s.projection.(ResetChecker); ok {
 		if err := c.CanReset(); err != nil {
 			return err // says what to do.
@@ -249,36 +259,56 @@ func (s *steward) empty(ctx context.Context, r registry.Record) error {
 	if r.State != registry.Live {
 		r = s.turn(r, registry.Building)
 	}
-	if s.projection.Guarantee() != ExactlyOnce {
-		return s.emptyOutside(ctx, r)
+	clearAll := func(tx Tx) error { return clearProgress(ctx, tx, r.Name, r.Lanes) }
+	reset := func(tx Tx) error { return Recovered(func() error { return s.projection.Reset(ctx, tx) }) }
+	return s.undo(ctx, z, registry.Order{Kind: registry.Rebuild}, clearAll, reset, func(tx Tx) error { return settle(ctx, tx, r) })
+}
+
+// undo carries out an order that takes back what was built: steps back with the
+// checkpoints, undoes the effects, and settles. In the store's database that is
+// one transaction. Of a target outside of it the checkpoints go first: if that is
+// all that happens, events are applied again, and none is missed. If the effects
+// are undone too late, after somebody else has built them again, repeat is
+// ordered.
+func (s *steward) undo(ctx context.Context, z *seizure, repeat registry.Order, back, effects, settled func(tx Tx) error) error {
+	var err error
+	if s.projection.Guarantee() == ExactlyOnce {
+		err = s.inOwnTx(ctx, z, func(tx Tx) error { return inTurn(tx, back, effects, settled) })
+	} else {
+		err = s.undoOutside(ctx, z, repeat, back, effects, settled)
 	}
-	err := s.inTx(ctx, func(tx Tx) error {
-		if err := clearProgress(ctx, tx, r.Name, r.Lanes); err != nil {
-			return err
-		}
-		if err := Recovered(func() error { return s.projection.Reset(ctx, tx) }); err != nil {
-			return err
-		}
-		return settle(ctx, tx, r)
-	})
 	s.forget(err)
 	return err
 }
 
-// emptyOutside is empty for a target outside of the store's database.
-func (s *steward) emptyOutside(ctx context.Context, r registry.Record) error {
-	err := s.inTx(ctx, func(tx Tx) error { return clearProgress(ctx, tx, r.Name, r.Lanes) })
-	if err != nil {
+// inTurn calls functions one after the other, as long as they succeed.
+func inTurn(tx Tx, all ...func(tx Tx) error) error {
+	for _, f := range all {
+		if err := f(tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undoOutside is undo for a target outside of the store's database.
+func (s *steward) undoOutside(ctx context.Context, z *seizure, repeat registry.Order, back, effects, settled func(tx Tx) error) error {
+	if err := s.inOwnTx(ctx, z, back); err != nil {
 		return err
 	}
-	if err := Recovered(func() error { return s.projection.Reset(ctx, nil) }); err != nil {
-		return err // the projection's own.
+	s.debt = &debt{leases: z, order: repeat}
+	err := effects(nil)
+	if err == nil {
+		err = context.Cause(ctx)
 	}
-	if err := context.Cause(ctx); err != nil {
-		return err // a target that was emptied too late may have been built by another owner
+	if err == nil {
+		err = s.inOwnTx(ctx, z, settled)
 	}
-	err = s.inTx(ctx, func(tx Tx) error { return settle(ctx, tx, r) })
-	s.forget(err)
+	if err == nil {
+		s.debt = nil
+		return nil
+	}
+	s.payAtOnce(ctx)
 	return err
 }
 
@@ -358,38 +388,10 @@ func (s *steward) rewind(ctx context.Context, z *seizure, r registry.Record) err
 	if err != nil {
 		return err
 	}
-	if s.projection.Guarantee() != ExactlyOnce {
-		return s.rewindOutside(ctx, z, r, p, before)
-	}
-	err = s.inTx(ctx, func(tx Tx) error {
-		if err := Recovered(func() error { return p.Rewind(ctx, tx, r.Order.Position) }); err != nil {
-			return err
-		}
-		if err := s.putBack(ctx, tx, z, r, before); err != nil {
-			return err
-		}
-		return settle(ctx, tx, r)
-	})
-	s.forget(err)
-	return err
-}
-
-// rewindOutside is rewind for a target outside of the store's database: as with
-// emptyOutside the checkpoints go first.
-func (s *steward) rewindOutside(ctx context.Context, z *seizure, r registry.Record, p Rewinder, before []uint64) error {
-	err := s.inTx(ctx, func(tx Tx) error { return s.putBack(ctx, tx, z, r, before) })
-	if err != nil {
-		return err
-	}
-	if err := Recovered(func() error { return p.Rewind(ctx, nil, r.Order.Position) }); err != nil {
-		return err // the projection's own.
-	}
-	if err := context.Cause(ctx); err != nil {
-		return err // see emptyOutside
-	}
-	err = s.inTx(ctx, func(tx Tx) error { return settle(ctx, tx, r) })
-	s.forget(err)
-	return err
+	back := func(tx Tx) error { return s.putBack(ctx, tx, z, r, before) }
+	rewind := func(tx Tx) error { return Recovered(func() error { return p.Rewind(ctx, tx, r.Order.Position) }) }
+	repeat := registry.Order{Kind: registry.Rewind, Position: r.Order.Position}
+	return s.undo(ctx, z, repeat, back, rewind, func(tx Tx) error { return settle(ctx, tx, r) })
 }
 
 // putBack puts the lanes that stand above the order's position back to it.
@@ -443,7 +445,7 @@ func (s *steward) changeLanes(ctx context.Context, z *seizure, r registry.Record
 	}
 	was, lanes := r.Lanes, r.Order.Lanes
 	r.Lanes = lanes
-	return s.inTx(ctx, func(tx Tx) error {
+	return s.inOwnTx(ctx, z, func(tx Tx) error {
 		for lane, key := range keysOf(r.Name, max(was, lanes)) {
 			if lane >= lanes {
 				if err := tx.Checkpoints().Reset(ctx, key); err != nil {
@@ -463,7 +465,7 @@ func (s *steward) changeLanes(ctx context.Context, z *seizure, r registry.Record
 // its place in one transaction.
 func (s *steward) switchOver(ctx context.Context, z *seizure, r registry.Record) error {
 	if r.State == registry.Live {
-		return s.inTx(ctx, func(tx Tx) error { return settle(ctx, tx, r) })
+		return s.inOwnTx(ctx, z, func(tx Tx) error { return settle(ctx, tx, r) })
 	}
 	live, found, err := s.live(ctx)
 	if err != nil {
@@ -483,7 +485,7 @@ func (s *steward) switchOver(ctx context.Context, z *seizure, r registry.Record)
 			return err
 		}
 	}
-	return s.inTx(ctx, func(tx Tx) error {
+	return s.inOwnTx(ctx, z, func(tx Tx) error {
 		if err := s.inherit(ctx, tx, z, r, stands); err != nil {
 			return err
 		}
@@ -544,21 +546,19 @@ func (s *steward) inherit(ctx context.Context, tx Tx, z *seizure, r registry.Rec
 }
 
 // retire drops what the version has built.
-func (s *steward) retire(ctx context.Context, r registry.Record) error {
+func (s *steward) retire(ctx context.Context, z *seizure, r registry.Record) error {
 	if r.State == registry.Live {
 		return s.refuse("is live and cannot be retired: switch to another version first")
 	}
-	if c, ok := s.projection.(ResetChecker); ok && s.projection.Guarantee() != ExactlyOnce && c.CanReset() == nil {
-		if err := s.inTx(ctx, func(tx Tx) error { return clearProgress(ctx, tx, r.Name, r.Lanes) }); err != nil {
-			return err
-		}
-		if err := Recovered(func() error { return s.projection.Reset(ctx, nil) }); err != nil {
-			return err // the projection's own.
-		}
+	settled := func(tx Tx) error { return drop(ctx, tx, s.turn(r, registry.Retired)) }
+	if c, ok := s.projection.(ResetChecker); !ok || s.projection.Guarantee() == ExactlyOnce || c.CanReset() != nil {
+		err := s.inOwnTx(ctx, z, settled)
+		s.forget(err)
+		return err
 	}
-	err := s.inTx(ctx, func(tx Tx) error { return drop(ctx, tx, s.turn(r, registry.Retired)) })
-	s.forget(err)
-	return err
+	clearAll := func(tx Tx) error { return clearProgress(ctx, tx, r.Name, r.Lanes) }
+	reset := func(Tx) error { return Recovered(func() error { return s.projection.Reset(ctx, nil) }) }
+	return s.undo(ctx, z, registry.Order{Kind: registry.Rebuild}, clearAll, reset, settled)
 }
 
 // drop removes everything of a version but its record.

@@ -146,7 +146,8 @@ func (r *Runner) Status(ctx context.Context) ([]Status, error) {
 // that the next run builds it anew from the first event. Errors:
 // [ErrUnknownProjection]; [ErrRunning] while this runner runs it;
 // [lease.ErrHeld] while another process does. A reset that was interrupted
-// must be repeated. [Control.Rebuild] does it while the projection runs.
+// must be repeated; if another process took the projection over meanwhile, a
+// rebuild is ordered. [Control.Rebuild] does it while the projection runs.
 func (r *Runner) Reset(ctx context.Context, projection string) error {
 	s, err := r.steward(ctx, projection)
 	if err != nil {

@@ -28,6 +28,7 @@ type steward struct {
 	nudged     chan struct{} // holds something when there is reason to look round
 
 	running sync.Mutex // held while the projection is run or reset
+	debt    *debt      // what is to be ordered again; changed under running
 
 	mu     sync.Mutex
 	record registry.Record // as last seen; revision 0 if never
@@ -161,6 +162,9 @@ func (s *steward) enroll(ctx context.Context) (registry.Record, error) {
 	}
 	if err != nil {
 		return r, fmt.Errorf("read the registry: %w", err)
+	}
+	if r, err = s.pay(ctx, r); err != nil {
+		return r, err // the store's own.
 	}
 	s.saw(r)
 	s.divide(r)
@@ -380,7 +384,10 @@ func (s *steward) serve(ctx context.Context) error {
 
 // steer does what the record says.
 func (s *steward) steer(ctx context.Context, crew *crew) error {
-	r := s.known()
+	r, err := s.pay(ctx, s.known())
+	if err != nil {
+		return err
+	}
 	switch {
 	case r.Ordered():
 		crew.dismiss()

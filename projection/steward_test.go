@@ -89,6 +89,18 @@ func (d *diary) empty(context.Context) error {
 	return nil
 }
 
+// cut takes out what stands above a position.
+func (d *diary) cut(position uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	above := func(p uint64) bool { return p > position }
+	d.all = slices.DeleteFunc(d.all, above)
+	for id := range d.events {
+		d.events[id] = slices.DeleteFunc(d.events[id], above)
+	}
+	return nil
+}
+
 func (d *diary) projection(name string, version int, parts ...projection.Part) projection.Projection {
 	parts = append(parts, projection.OnEvery(d.note), projection.OnReset(d.empty))
 	return projection.New(name, version, parts...)

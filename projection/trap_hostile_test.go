@@ -565,38 +565,6 @@ func TestTrapErrorsOfHandlersAreNotTheRunnersOwn(t *testing.T) {
 	}
 }
 
-// A process that was frozen in the midst of a reset, and wakes when another
-// one owns and has rebuilt the projection, empties the target and says nothing.
-func TestTrapAResetThatComesTooLateSaysSo(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		store := openMemory(t)
-		target := make(map[uint64]bool)
-		var other *projection.Runner
-		p := projection.New("notes", 1,
-			projection.On(func(_ context.Context, e event.Of[noted]) error { target[e.Position] = true; return nil }),
-			projection.OnReset(func(ctx context.Context) error {
-				// Frozen. The lease has run out, as if time had passed; nobody has told us.
-				_, err := store.Leases().Acquire(ctx, "projection/notes v1", "thief", time.Minute)
-				var held *lease.HeldError
-				require.ErrorAs(t, err, &held)
-				require.NoError(t, store.Leases().Release(ctx, held.Lease))
-				require.NoError(t, other.RunUntilCaughtUp(ctx))
-				clear(target) // awake
-				return nil
-			}))
-		c := projection.Config{Projections: []projection.Projection{p}}
-		r := newRunner(t, store, c)
-		other = newRunner(t, store, c)
-		note(t, store, "x")
-		err := r.Reset(t.Context(), "notes")
-		if err == nil {
-			require.NoError(t, r.RunUntilCaughtUp(t.Context()))
-			assert.Len(t, target, 1, "events are missing from the target, and nobody was told")
-		}
-	})
-}
-
 // down is a store that cannot be asked for its head.
 type down struct {
 	projection.Store

@@ -3,7 +3,6 @@ package projection_test
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -249,14 +248,7 @@ func TestTrapAWithdrawnRewindLosesNothing(t *testing.T) {
 		d := &diary{}
 		p := d.projection("notes", 1, projection.OnRewind(func(_ context.Context, position uint64) error {
 			change(t, store, notesV1, func(r *registry.Record) { r.Order = registry.Order{} })
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			above := func(p uint64) bool { return p > position }
-			d.all = slices.DeleteFunc(d.all, above)
-			for id := range d.events {
-				d.events[id] = slices.DeleteFunc(d.events[id], above)
-			}
-			return nil
+			return d.cut(position)
 		}))
 		last := fill(t, store, 5, 4)
 		r := newRunner(t, store, projection.Config{Projections: []projection.Projection{p}})

@@ -39,12 +39,22 @@ func (l Ledger) positions(t T) []uint64 {
 // external is a ledger in memory, whatever the store: at least once. It calls
 // the hook first, so that a handler that fails leaves nothing behind.
 type external struct {
+	onEmpty func(ctx context.Context) // called before it is emptied
+
 	mu    sync.Mutex
 	lines []uint64
 }
 
 func newExternalLedger(_ T, name string, hook Hook) Ledger {
-	x := &external{}
+	return externalLedger(name, hook, func(context.Context) {})
+}
+
+func newExternalBatchLedger(_ T, name string, hook BatchHook) Ledger {
+	return externalBatchLedger(name, hook, func(context.Context) {})
+}
+
+func externalLedger(name string, hook Hook, onEmpty func(ctx context.Context)) Ledger {
+	x := &external{onEmpty: onEmpty}
 	return x.ledger(name, projection.OnEvery(func(ctx context.Context, e event.Event) error {
 		if err := hook(ctx, e); err != nil {
 			return err
@@ -54,8 +64,8 @@ func newExternalLedger(_ T, name string, hook Hook) Ledger {
 	}))
 }
 
-func newExternalBatchLedger(_ T, name string, hook BatchHook) Ledger {
-	x := &external{}
+func externalBatchLedger(name string, hook BatchHook, onEmpty func(ctx context.Context)) Ledger {
+	x := &external{onEmpty: onEmpty}
 	return x.ledger(name, projection.OnBatch(func(ctx context.Context, events []event.Event) error {
 		if err := hook(ctx, events); err != nil {
 			return err
@@ -80,7 +90,8 @@ func (x *external) write(events ...event.Event) {
 	}
 }
 
-func (x *external) empty(context.Context) error {
+func (x *external) empty(ctx context.Context) error {
+	x.onEmpty(ctx)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.lines = nil

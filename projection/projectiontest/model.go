@@ -132,13 +132,13 @@ func newGame(t T, h Harness, seed uint64) *game {
 // and at least once.
 func oneByOne(g *game) {
 	g.join("single", func(p *player) Ledger { return g.h.NewLedger(g.t, p.name, p.hook) })
-	g.join("outside", func(p *player) Ledger { return newExternalLedger(g.t, p.name, p.hook) })
+	g.join("outside", func(p *player) Ledger { return externalLedger(p.name, p.hook, p.empty) })
 }
 
 // inBatches has two projections join that handle whole batches.
 func inBatches(g *game) {
 	g.join("batched", func(p *player) Ledger { return g.h.NewBatchLedger(g.t, p.name, eachOf(p.hook)) })
-	g.join("outside_batched", func(p *player) Ledger { return newExternalBatchLedger(g.t, p.name, eachOf(p.hook)) })
+	g.join("outside_batched", func(p *player) Ledger { return externalBatchLedger(p.name, eachOf(p.hook), p.empty) })
 }
 
 func (g *game) join(name string, newLedger func(p *player) Ledger) {

@@ -27,6 +27,7 @@ type player struct {
 	outage int            // calls of the handler for which its target is down
 	doom   int            // calls until the process dies in the handler; 0 for never
 	kill   func()
+	asleep *fate           // of the process that is frozen in front of one of its steps; nil for none
 	failed map[string]bool // sequences in which an event has failed by its own fault
 
 	ordered   registry.Kind  // what is asked for and was not seen done yet
@@ -93,6 +94,23 @@ func (p *player) hook(_ context.Context, e event.Event) error {
 	return nil
 }
 
+// empty is called when the target is emptied, which a process may be frozen in
+// front of.
+func (p *player) empty(ctx context.Context) {
+	p.mu.Lock()
+	f := p.asleep
+	p.mu.Unlock()
+	if f != nil {
+		f.pass(ctx)
+	}
+}
+
+func (p *player) sleepBy(f *fate) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asleep = f
+}
+
 // sicken makes an event fail from now on.
 func (p *player) sicken(position uint64) {
 	p.mu.Lock()
@@ -135,6 +153,10 @@ func (p *player) unlessOrdered(err error) error {
 	}
 	return err
 }
+
+// isRewound reports whether the player was rewound since it was last rebuilt, or
+// is about to be: of a target outside the checkpoint goes back first.
+func (p *player) isRewound() bool { return p.rewound || p.ordered == registry.Rewind }
 
 // mayPark reports whether an event of a sequence has failed by its own fault.
 func (p *player) mayPark(key string) bool {

@@ -104,7 +104,7 @@ func (s *score) judge(e logged, say func(string, ...any)) {
 		say("event %d was applied, and is parked or discarded", e.position)
 	case !done && exact && applied > 0:
 		say("event %d was applied above the checkpoint", e.position)
-	case !done && waits && !s.rewound: // a rewind leaves those alone that parked below
+	case !done && waits && !s.isRewound(): // a rewind leaves those alone that parked below
 		say("event %d is parked above the checkpoint", e.position)
 	}
 }

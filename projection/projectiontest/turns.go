@@ -190,14 +190,16 @@ func (g *game) rebuild() {
 }
 
 // asleep has a process do a job in the background, and stops it in front of one
-// of its first transactions. What happens meanwhile is up to the caller; wake
+// of its first steps: a transaction, or emptying a target outside of the store. What happens meanwhile is up to the caller; wake
 // lets the job go on and returns its error. It is nil if the job ended before.
 func (g *game) asleep(p *player, job func(proc *process) error) (proc *process, wake func() error) {
 	f := &fate{}
 	f.freezeIn(1 + g.random.IntN(3))
 	proc = g.start(f, p)
+	p.sleepBy(f)
 	done := make(chan error, 1)
 	go func() { done <- job(proc) }()
+	defer p.sleepBy(nil)
 	select {
 	case <-f.frozen:
 		return proc, func() error {
@@ -221,6 +223,7 @@ func (g *game) freeze() {
 	}
 	g.takeOver(p)
 	g.over(proc, wake())
+	p.reached = nil // what it has emptied too late is built again
 }
 
 // takeOver has another process do the work of one that sleeps.

@@ -1,0 +1,84 @@
+package projection
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"github.com/evident-go/evident/registry"
+)
+
+// debt is what this process owes a target outside of the store's database: it has
+// begun to undo effects there and does not know whether it was in time. If
+// somebody else has taken over since, and has perhaps built them again by then,
+// they are undone and built once more.
+type debt struct {
+	leases *seizure // under which it began
+	order  registry.Order
+}
+
+// payAtOnce pays a debt before anything else is done, even at the end of ctx. If
+// the store cannot be asked, the next enrolment pays.
+func (s *steward) payAtOnce(ctx context.Context) {
+	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.LeaseTTL)
+	defer cancel()
+	if _, err := s.enroll(brief); err != nil {
+		s.log.Warn("what was perhaps undone too late is not ordered again yet", zap.String("order", string(s.debt.order.Kind)), zap.Error(err))
+	}
+}
+
+// pay orders again what was undone too late, and returns the record with the
+// order. While another order stands it waits for its turn.
+func (s *steward) pay(ctx context.Context, r registry.Record) (registry.Record, error) {
+	if s.debt == nil {
+		return r, nil
+	}
+	owed := s.debt.order
+	isCovered := r.Ordered() && (r.Order.Kind == registry.Rebuild || r.Order.Kind == owed.Kind && r.Order.Position <= owed.Position)
+	isOver := r.State == registry.Replaced || r.State == registry.Retired
+	if !isCovered && !isOver {
+		taken, err := s.isTaken(ctx, s.debt.leases)
+		if err != nil || taken && r.Ordered() {
+			return r, err
+		}
+		if taken {
+			return s.orderAgain(ctx, r, owed)
+		}
+	}
+	s.debt = nil
+	return r, nil
+}
+
+// isTaken reports whether somebody has claimed a lane since it was seized.
+func (s *steward) isTaken(ctx context.Context, z *seizure) (bool, error) {
+	for _, key := range z.keys {
+		c, err := s.config.Progress.Checkpoints().Load(ctx, key)
+		if err != nil {
+			return false, err // typed by the store.
+		}
+		if c.Fence > z.lease(key).Fence {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (s *steward) orderAgain(ctx context.Context, r registry.Record, owed registry.Order) (registry.Record, error) {
+	owed.Reason = "effects were undone by a process that had lost its lease, perhaps after another had built them again"
+	owed.By, owed.At = runnerActor, s.config.Now()
+	ordered := r
+	ordered.Order = owed
+	saved, err := s.config.Progress.Registry().Save(ctx, ordered)
+	if errors.Is(err, registry.ErrChanged) {
+		s.nudge() // it is looked at anew
+		return r, nil
+	}
+	if err != nil {
+		return r, err // typed by the registry.
+	}
+	s.debt = nil
+	s.saw(saved)
+	s.log.Warn("undone too late, and ordered again", zap.String("order", string(owed.Kind)), zap.Uint64("position", owed.Position))
+	return saved, nil
+}

@@ -1,0 +1,160 @@
+package projection_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/lease"
+	"github.com/evident-go/evident/memory"
+	"github.com/evident-go/evident/projection"
+	"github.com/evident-go/evident/registry"
+)
+
+// expire ends the lease of the lane of notes v1, as its time would while its
+// owner is frozen and hears of nothing.
+func expire(t *testing.T, store *memory.Store) {
+	t.Helper()
+	_, err := store.Leases().Acquire(t.Context(), "projection/notes v1", "thief", time.Minute)
+	var held *lease.HeldError
+	require.ErrorAs(t, err, &held)
+	require.NoError(t, store.Leases().Release(t.Context(), held.Lease))
+}
+
+// A process that was frozen in the midst of a reset empties the target when it
+// wakes, while another one owns and has rebuilt the projection. It has that done
+// once more.
+func TestTrapAResetThatComesTooLateIsMadeGood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemory(t)
+		d := &diary{}
+		var other *projection.Runner
+		var once atomic.Bool
+		p := projection.New("notes", 1, projection.OnEvery(d.note), projection.OnReset(func(ctx context.Context) error {
+			if once.CompareAndSwap(false, true) { // frozen
+				expire(t, store)
+				require.NoError(t, other.RunUntilCaughtUp(ctx))
+			}
+			return d.empty(ctx)
+		}))
+		last := fill(t, store, 3, 2)
+		c := projection.Config{Projections: []projection.Projection{p}}
+		r := newRunner(t, store, c)
+		other = newRunner(t, store, c)
+		require.Error(t, r.Reset(t.Context(), "notes"), "it was taken over")
+		require.NoError(t, other.RunUntilCaughtUp(t.Context()))
+		d.requireEach(t, last)
+	})
+}
+
+// The same with an order that the other process has carried out meanwhile: it
+// was done, and is given again.
+func TestTrapAnOrderThatComesTooLateIsMadeGood(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []registry.Kind{registry.Rebuild, registry.Rewind} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := openMemory(t)
+				d := &diary{}
+				var other *projection.Runner
+				var once atomic.Bool
+				undo := func(ctx context.Context, position uint64) error {
+					if once.CompareAndSwap(false, true) { // frozen
+						expire(t, store)
+						require.NoError(t, other.RunUntilCaughtUp(ctx))
+						require.False(t, settled(t, store, notesV1).Ordered())
+					}
+					return d.cut(position)
+				}
+				p := projection.New("notes", 1, projection.OnEvery(d.note), projection.OnRewind(undo),
+					projection.OnReset(func(ctx context.Context) error { return undo(ctx, 0) }))
+				last := fill(t, store, 3, 2)
+				c := projection.Config{Projections: []projection.Projection{p}}
+				r := newRunner(t, store, c)
+				other = newRunner(t, store, c)
+				require.NoError(t, r.RunUntilCaughtUp(t.Context()))
+				o := registry.Order{Kind: kind}
+				if kind == registry.Rewind {
+					o.Position = 2
+				}
+				order(t, store, notesV1, o)
+				require.NoError(t, r.RunUntilCaughtUp(t.Context()))
+				d.requireEach(t, last)
+			})
+		})
+	}
+}
+
+// A process that was frozen in front of the first step of an order, and wakes
+// when another one has carried it out, takes nothing back: neither checkpoints nor
+// the letters that were parked since.
+func TestTrapAnOrderThatComesTooLateTakesOutNoLetters(t *testing.T) {
+	t.Parallel()
+	for _, o := range []registry.Order{{Kind: registry.Rebuild}, {Kind: registry.Rewind, Position: 3}} {
+		t.Run(string(o.Kind), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := openMemory(t)
+				d := &diary{}
+				var undone atomic.Int64
+				undo := func(_ context.Context, position uint64) error {
+					undone.Add(1)
+					return d.cut(position)
+				}
+				p := projection.New("notes", 1, projection.OnRewind(undo),
+					projection.OnReset(func(ctx context.Context) error { return undo(ctx, 0) }),
+					projection.OnEvery(func(ctx context.Context, e event.Event) error {
+						if e.Position == 4 {
+							return projection.AsPoison(errors.New("sick"))
+						}
+						return d.note(ctx, e)
+					}))
+				for range 3 {
+					note(t, store, "x")
+				}
+				projections := []projection.Projection{p}
+				other := newRunner(t, store, projection.Config{Projections: projections})
+				require.NoError(t, other.RunUntilCaughtUp(t.Context()))
+				order(t, store, notesV1, o)
+				for range 2 {
+					note(t, store, "x")
+				}
+				sleepy := &sleepyProgress{Store: store}
+				sleepy.asleep = func() {
+					expire(t, store)
+					require.NoError(t, other.RunUntilCaughtUp(t.Context()))
+				}
+				require.NoError(t, newRunner(t, store, projection.Config{Progress: sleepy, Projections: projections}).RunUntilCaughtUp(t.Context()))
+				assert.True(t, sleepy.woke.Load())
+				assert.EqualValues(t, 1, undone.Load())
+				assert.Equal(t, []uint64{1, 2, 3, 5}, slices.Sorted(slices.Values(d.all)))
+				assert.Equal(t, []uint64{4}, letterPositions(t, store, "notes"))
+			})
+		})
+	}
+}
+
+// sleepyProgress falls asleep in front of its first transaction.
+type sleepyProgress struct {
+	*memory.Store
+
+	asleep func()
+	woke   atomic.Bool
+}
+
+func (s *sleepyProgress) Begin(ctx context.Context) (projection.Tx, error) {
+	if s.woke.CompareAndSwap(false, true) {
+		s.asleep()
+	}
+	return s.Store.Begin(ctx)
+}
