@@ -63,7 +63,7 @@ help: ## Show this text
 ##@ Tests
 
 test: compiler postgres chromium ## Run every test with the race detector, in random order; a skipped test fails
-	@$(REPORT) test $(RACE) -shuffle=on -timeout=30m $(TESTFLAGS) $(PKG)
+	@$(REPORT) test $(RACE) -shuffle=on -timeout=20m $(TESTFLAGS) $(PKG)
 
 test-stress: compiler postgres ## Run the conformance suites COUNT times in a row with the race detector, and STEPS steps against the model
 	@$(REPORT) test $(RACE) -shuffle=on -count=$(COUNT) -timeout=120m -run='$(STRESS)' $(TESTFLAGS) $(STRESSPKG)

@@ -259,57 +259,7 @@ func (s *steward) empty(ctx context.Context, z *seizure, r registry.Record) erro
 	if r.State != registry.Live {
 		r = s.turn(r, registry.Building)
 	}
-	clearAll := func(tx Tx) error { return clearProgress(ctx, tx, r.Name, r.Lanes) }
-	reset := func(tx Tx) error { return Recovered(func() error { return s.projection.Reset(ctx, tx) }) }
-	return s.undo(ctx, z, registry.Order{Kind: registry.Rebuild}, clearAll, reset, func(tx Tx) error { return settle(ctx, tx, r) })
-}
-
-// undo carries out an order that takes back what was built: steps back with the
-// checkpoints, undoes the effects, and settles. In the store's database that is
-// one transaction. Of a target outside of it the checkpoints go first: if that is
-// all that happens, events are applied again, and none is missed. If the effects
-// are undone too late, after somebody else has built them again, repeat is
-// ordered.
-func (s *steward) undo(ctx context.Context, z *seizure, repeat registry.Order, back, effects, settled func(tx Tx) error) error {
-	var err error
-	if s.projection.Guarantee() == ExactlyOnce {
-		err = s.inOwnTx(ctx, z, func(tx Tx) error { return inTurn(tx, back, effects, settled) })
-	} else {
-		err = s.undoOutside(ctx, z, repeat, back, effects, settled)
-	}
-	s.forget(err)
-	return err
-}
-
-// inTurn calls functions one after the other, as long as they succeed.
-func inTurn(tx Tx, all ...func(tx Tx) error) error {
-	for _, f := range all {
-		if err := f(tx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// undoOutside is undo for a target outside of the store's database.
-func (s *steward) undoOutside(ctx context.Context, z *seizure, repeat registry.Order, back, effects, settled func(tx Tx) error) error {
-	if err := s.inOwnTx(ctx, z, back); err != nil {
-		return err
-	}
-	s.debt = &debt{leases: z, order: repeat}
-	err := effects(nil)
-	if err == nil {
-		err = context.Cause(ctx)
-	}
-	if err == nil {
-		err = s.inOwnTx(ctx, z, settled)
-	}
-	if err == nil {
-		s.debt = nil
-		return nil
-	}
-	s.payAtOnce(ctx)
-	return err
+	return s.undo(ctx, z, s.emptying(ctx, r), func(tx Tx) error { return settle(ctx, tx, r) })
 }
 
 // forget starts the status of all lanes anew, unless err says that nothing has
@@ -388,10 +338,12 @@ func (s *steward) rewind(ctx context.Context, z *seizure, r registry.Record) err
 	if err != nil {
 		return err
 	}
-	back := func(tx Tx) error { return s.putBack(ctx, tx, z, r, before) }
-	rewind := func(tx Tx) error { return Recovered(func() error { return p.Rewind(ctx, tx, r.Order.Position) }) }
-	repeat := registry.Order{Kind: registry.Rewind, Position: r.Order.Position}
-	return s.undo(ctx, z, repeat, back, rewind, func(tx Tx) error { return settle(ctx, tx, r) })
+	cut := undoing{
+		back:    func(tx Tx) error { return s.putBack(ctx, tx, z, r, before) },
+		effects: func(tx Tx) error { return Recovered(func() error { return p.Rewind(ctx, tx, r.Order.Position) }) },
+		repeat:  registry.Order{Kind: registry.Rewind, Position: r.Order.Position},
+	}
+	return s.undo(ctx, z, cut, func(tx Tx) error { return settle(ctx, tx, r) })
 }
 
 // putBack puts the lanes that stand above the order's position back to it.
@@ -556,9 +508,7 @@ func (s *steward) retire(ctx context.Context, z *seizure, r registry.Record) err
 		s.forget(err)
 		return err
 	}
-	clearAll := func(tx Tx) error { return clearProgress(ctx, tx, r.Name, r.Lanes) }
-	reset := func(Tx) error { return Recovered(func() error { return s.projection.Reset(ctx, nil) }) }
-	return s.undo(ctx, z, registry.Order{Kind: registry.Rebuild}, clearAll, reset, settled)
+	return s.undo(ctx, z, s.emptying(ctx, r), settled)
 }
 
 // drop removes everything of a version but its record.

@@ -9,6 +9,67 @@ import (
 	"github.com/evident-go/evident/registry"
 )
 
+// undoing is how something that was built is taken back.
+type undoing struct {
+	back    func(tx Tx) error // puts checkpoints and letters back
+	effects func(tx Tx) error // takes back what handlers did; tx is nil for a target outside
+	repeat  registry.Order    // what to order if it was done too late, see debt
+}
+
+// emptying takes everything back that a version has built.
+func (s *steward) emptying(ctx context.Context, r registry.Record) undoing {
+	return undoing{
+		back:    func(tx Tx) error { return clearProgress(ctx, tx, r.Name, r.Lanes) },
+		effects: func(tx Tx) error { return Recovered(func() error { return s.projection.Reset(ctx, tx) }) },
+		repeat:  registry.Order{Kind: registry.Rebuild},
+	}
+}
+
+// undo takes back what was built, and settles. In the store's database that is
+// one transaction. Of a target outside of it the checkpoints go first: if that is
+// all that happens, events are applied again, and none is missed.
+func (s *steward) undo(ctx context.Context, z *seizure, u undoing, settled func(tx Tx) error) error {
+	var err error
+	if s.projection.Guarantee() == ExactlyOnce {
+		err = s.inOwnTx(ctx, z, func(tx Tx) error { return inTurn(tx, u.back, u.effects, settled) })
+	} else {
+		err = s.undoOutside(ctx, z, u, settled)
+	}
+	s.forget(err)
+	return err
+}
+
+// inTurn calls functions one after the other, as long as they succeed.
+func inTurn(tx Tx, all ...func(tx Tx) error) error {
+	for _, f := range all {
+		if err := f(tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undoOutside is undo for a target outside of the store's database.
+func (s *steward) undoOutside(ctx context.Context, z *seizure, u undoing, settled func(tx Tx) error) error {
+	if err := s.inOwnTx(ctx, z, u.back); err != nil {
+		return err
+	}
+	s.debt = &debt{leases: z, order: u.repeat}
+	err := u.effects(nil)
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		err = s.inOwnTx(ctx, z, settled)
+	}
+	if err == nil {
+		s.debt = nil
+		return nil
+	}
+	s.payAtOnce(ctx)
+	return err
+}
+
 // debt is what this process owes a target outside of the store's database: it has
 // begun to undo effects there and does not know whether it was in time. If
 // somebody else has taken over since, and has perhaps built them again by then,
