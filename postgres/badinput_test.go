@@ -30,6 +30,16 @@ const (
 	tick     = 10 * time.Millisecond
 )
 
+// await waits for something that has to happen.
+func await(t *testing.T, happened <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-happened:
+	case <-time.After(time.Minute):
+		require.Fail(t, what+" does not happen")
+	}
+}
+
 // refused opens a store that must be refused.
 func refused(t *testing.T, config postgres.Config) error {
 	t.Helper()

@@ -406,12 +406,14 @@ func TestDeployInlineWithAHandlerThatIsStuck(t *testing.T) {
 		})
 		return nil
 	}))}
+	letGo := sync.OnceFunc(func() { close(free) })
+	t.Cleanup(letGo) // before the store is closed
 	ended := inTheMoment(t, config, store, 1)
-	<-stuck
+	await(t, stuck, "the handler")
 	began := time.Now()
 	appendTo(t, store, orders(), 1)
 	require.Less(t, time.Since(began), generous)
-	close(free)
+	letGo()
 	require.NoError(t, <-ended)
 	requireJournal(t, open(t, config), "journal", 0)
 }

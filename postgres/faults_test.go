@@ -210,12 +210,14 @@ func TestCloseLetsInlineFinish(t *testing.T) {
 		<-closing
 		return nil
 	}}))
+	letGo := sync.OnceFunc(func() { close(closing) })
+	t.Cleanup(letGo) // before the store is closed for good
 	answer := make(chan error, 1)
 	go func() { _, err := store.Append(t.Context(), newAppend(1)); answer <- err }()
-	<-inHandler
+	await(t, inHandler, "the handler")
 	go func() { _ = store.Close() }()
 	require.Eventually(t, func() bool { _, err := store.Head(t.Context()); return errors.Is(err, eventstore.ErrClosed) }, patience, tick)
-	close(closing)
+	letGo()
 	require.NoError(t, <-answer)
 }
 

@@ -168,7 +168,7 @@ func TestDeployInline(t *testing.T) {
 			}
 		}
 	}()
-	<-running
+	await(t, running, "the fifth append")
 	with := deployed(t, config, totals{})
 	err := <-stopped
 	require.ErrorIs(t, err, eventstore.ErrSchema)

@@ -74,7 +74,7 @@ func TestTrapAShutdownEndsThoughTheServerIsSilent(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	<-begun
+	await(t, begun, "the batch")
 	p.swallow()
 	cancel()
 	select {

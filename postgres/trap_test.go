@@ -411,7 +411,7 @@ func TestTrapASlowBatchHoldsUpNobodyElse(t *testing.T) {
 	appendTo(t, store, newStream(), 1)
 	stop := running(t, r)
 	t.Cleanup(goOn) // before the runner is waited for
-	<-begun
+	await(t, begun, "the slow batch")
 	waitFor(t, r, "ledger", add(t, store, 1).Position) // it has its lease, too
 
 	fences := func() int {

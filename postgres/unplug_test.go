@@ -422,7 +422,7 @@ func TestBlackHole(t *testing.T) {
 		t.Error("an append without a deadline is stuck")
 	}
 	p.heal()
-	<-ended
+	await(t, ended, "the end of all appends")
 	for _, a := range []eventstore.Append{first, patient} {
 		require.Eventually(t, func() bool { _, err := store.Append(t.Context(), a); return err == nil }, 30*time.Second, 50*time.Millisecond)
 		requireOnce(t, straight, a)

@@ -21,11 +21,14 @@ import (
 type held struct {
 	reached chan struct{}
 	release chan struct{}
+	letGo   func() // closes release; also when a test fails, so that its store can be closed
 	on      atomic.Bool
 }
 
 func newHeld() *held {
-	return &held{reached: make(chan struct{}), release: make(chan struct{})}
+	h := &held{reached: make(chan struct{}), release: make(chan struct{})}
+	h.letGo = sync.OnceFunc(func() { close(h.release) })
+	return h
 }
 
 func (h *held) Now() time.Time {
@@ -43,12 +46,13 @@ func heldStore(t *testing.T) (*sqlite.Store, *held) {
 	config := newFile(t)
 	config.Now = h.Now
 	store := open(t, config)
+	t.Cleanup(h.letGo) // before the store is closed
 	h.on.Store(true)
 	return store, h
 }
 
 // abandoned makes an append whose caller leaves while it is being written, and
-// returns what the caller was told. The write goes on when h.release is closed.
+// returns what the caller was told. The write goes on with h.letGo.
 func abandoned(t *testing.T, store *sqlite.Store, h *held, a eventstore.Append) error {
 	t.Helper()
 	tx, err := store.Begin(t.Context()) // so that it is not written alone, by its caller
@@ -81,7 +85,7 @@ func TestAppendThatIsBeingWrittenWhenItsContextEnds(t *testing.T) {
 	require.ErrorIs(t, err, eventstore.ErrOutcomeUnknown)
 	require.ErrorIs(t, err, context.Canceled)
 	assert.True(t, eventstore.IsRetryable(err))
-	close(h.release)
+	h.letGo()
 
 	result, err := store.Append(t.Context(), a)
 	require.NoError(t, err, "sending it again is safe")
@@ -133,7 +137,7 @@ func TestAppendsOfOneFlush(t *testing.T) {
 		all.Go(func() { add(t, store, 1) })
 	}
 	untilWaiting(store, 24)
-	close(h.release)
+	h.letGo()
 	all.Wait()
 	assert.Equal(t, int64(1), won.Load())
 	assert.Equal(t, int64(7), lost.Load())
@@ -254,7 +258,7 @@ func TestCallersMemoryIsNotUsedAfterAppend(t *testing.T) {
 	want := string(events[0].Data)
 	require.ErrorIs(t, abandoned(t, store, h, eventstore.Append{Stream: newStream(), Events: events}), eventstore.ErrOutcomeUnknown)
 	clear(events[0].Data)
-	close(h.release)
+	h.letGo()
 	add(t, store, 1)
 	assert.Equal(t, want, string(readAll(t, store, eventstore.Query{})[0].Data))
 }

@@ -165,12 +165,12 @@ func (g *game) log() []Entry {
 
 // look returns what the store holds. While processes are in its way it tries again.
 func (g *game) look(owner string) State {
-	for {
+	for began := time.Now(); ; {
 		s, err := g.Look(g.t.Context(), owner)
 		if err == nil {
 			return s
 		}
-		if !eventstore.IsRetryable(err) {
+		if !eventstore.IsRetryable(err) || time.Since(began) > patience {
 			require.NoError(g.t, err)
 		}
 	}

@@ -165,7 +165,7 @@ func (c *cluster) happen(m *member) {
 		pause(rand.N(2 * ttl))
 		c.raise(m)
 	case "stop":
-		m.proc.stop()
+		m.proc.stop(c.t)
 		pause(rand.N(ttl))
 		c.raise(m)
 	case "freeze":

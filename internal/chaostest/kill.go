@@ -65,7 +65,7 @@ func Kill(t *testing.T, a Arena) {
 	stop()
 	p := start(t, g.job("last", ttl))
 	g.finish()
-	p.stop()
+	p.stop(t)
 	t.Logf("%s; %d kills, %d of them before the runner ran, %d while letters were parked, %d after progress", g, kill, early, parked, moved)
 	assert.Positive(t, parked, "nothing was ever parked: this proves nothing")
 	assert.Greater(t, moved, n/5, "the processes have done too little to prove anything")
@@ -79,8 +79,9 @@ func (g *game) letLive(p *process, before uint64) bool {
 		return within(rand.N(100*time.Millisecond), p.ready)
 	}
 	require.True(g.t, within(patience, p.ready), "a process does not come up")
-	for !g.owns(p) {
-		within(5*time.Millisecond, p.gone)
+	for began := time.Now(); !g.owns(p); {
+		require.False(g.t, within(5*time.Millisecond, p.gone), "a process has ended by itself")
+		require.Less(g.t, time.Since(began), patience, "a process gets no lane")
 	}
 	if rand.IntN(2) == 0 {
 		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); within(10*time.Millisecond, p.gone) {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -68,15 +69,20 @@ func (p *process) listen(out io.Reader) {
 // called again.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
-	p.awaitEnd()
-}
-
-// stop has the process end by itself.
-func (p *process) stop() { p.awaitEnd() }
-
-func (p *process) awaitEnd() {
 	p.ending.Do(func() { _ = p.input.Close() })
 	<-p.gone
+}
+
+// stop has the process end by itself. One that does not says in its complaints
+// where it hangs.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	p.ending.Do(func() { _ = p.input.Close() })
+	if !within(patience, p.gone) {
+		assert.NoError(t, p.cmd.Process.Signal(syscall.SIGQUIT))
+		assert.Fail(t, "a process does not end")
+		within(patience, p.gone)
+	}
 }
 
 func (p *process) freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }

@@ -2,6 +2,7 @@ package projectiontest
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,8 @@ func oneOwner() []clause {
 		}},
 		{Name: "whoever slept through the lease cannot move the checkpoint", Check: func(t T, h Harness) {
 			asleep, wake := make(chan struct{}), make(chan struct{})
+			wakeUp := sync.OnceFunc(func() { close(wake) })
+			defer wakeUp()
 			var first atomic.Bool
 			ledger := newExternalLedger(t, "ledger", func(context.Context, event.Event) error {
 				if first.CompareAndSwap(false, true) {
@@ -53,7 +56,7 @@ func oneOwner() []clause {
 			require.NoError(t, h.runner(t, quick(ledger.Projection)).RunUntilCaughtUp(t.Context()))
 			before, err := h.progress().Checkpoints().List(t.Context(), "ledger")
 			require.NoError(t, err)
-			close(wake)
+			wakeUp()
 			require.NoError(t, stop())
 			after, err := h.progress().Checkpoints().List(t.Context(), "ledger")
 			require.NoError(t, err)
