@@ -117,7 +117,7 @@ func (s *Store) store(appends []eventstore.Append, metadata [][]byte, now int64)
 				encoded = metadata[n]
 			}
 			n++
-			result.Position = s.write(&a.Events[j], number, st, encoded)
+			result.Position = s.write(&a.Events[j], number, st, encoded, s.clock)
 		}
 		result.Versions[i] = st.version
 	}
@@ -129,7 +129,7 @@ func (s *Store) store(appends []eventstore.Append, metadata [][]byte, now int64)
 }
 
 // write adds one event to the log and to its stream.
-func (s *Store) write(e *event.Event, number uint64, st *stream, metadata []byte) (position uint64) {
+func (s *Store) write(e *event.Event, number uint64, st *stream, metadata []byte, recordedAt int64) (position uint64) {
 	r, index := s.log.add()
 	position = index + 1
 	s.places.at(st.positions)[st.version] = position
@@ -142,7 +142,7 @@ func (s *Store) write(e *event.Event, number uint64, st *stream, metadata []byte
 	r.stream, r.version = number, st.version
 	r.kind, r.actor = s.names.number(e.Type), s.names.number(string(e.ActorID))
 	r.schemaVersion = e.SchemaVersion
-	r.occurredAt, r.recordedAt = e.OccurredAt.UnixMicro(), s.clock
+	r.occurredAt, r.recordedAt = e.OccurredAt.UnixMicro(), recordedAt
 	r.content, r.metadata = place, uint32(len(metadata)) //nolint:gosec // at most event.MaxMetadataBytes.
 	return position
 }

@@ -38,3 +38,8 @@ func TestConformanceWithoutFaults(t *testing.T) {
 		return eventstoretest.NewFaults(open(t))
 	})
 }
+
+func TestConformanceImporter(t *testing.T) {
+	t.Parallel()
+	eventstoretest.RunImporter(t, open)
+}

@@ -20,18 +20,10 @@ const (
 	importBytes  = 16 << 20
 )
 
-// Import stores events of another store, many times faster than Append, and
-// returns how many it has stored. Ids, versions and times are kept; positions
-// are new, in the order given. Each event must have its version, and the
-// events of a stream must continue it without a hole; those of a stream come in
-// the order of their versions. A recorded-at time that is not set is now.
-//
-// Some thousand events at a time are stored as a whole, so that an error or a
-// crash leaves a part of the import. It may be run again: what is stored
-// already, at the same place, is passed over. Appends may go on meanwhile.
-//
-// Errors are those of Append; an event that does not continue its stream is a
-// [*eventstore.ConflictError].
+var _ eventstore.Importer = (*Store)(nil)
+
+// Import implements [eventstore.Importer]. It is many times faster than Append:
+// up to 5,000 events are stored by COPY in one transaction.
 func (s *Store) Import(ctx context.Context, events iter.Seq2[event.Event, error]) (stored int, err error) {
 	load := &load{store: s}
 	for e, err := range events {
@@ -74,11 +66,7 @@ func (l *load) add(ctx context.Context, e event.Event) error {
 
 // check refuses what Append would refuse.
 func (l *load) check(e *event.Event) ([]byte, error) {
-	if e.AggregateVersion == 0 {
-		return nil, &event.InvalidError{Field: "aggregate_version", Value: "0", Reason: "must be set: an import keeps versions"}
-	}
-	one := eventstore.Append{Stream: eventstore.StreamOf(*e), Expected: eventstore.Exact(e.AggregateVersion - 1), Events: []event.Event{*e}}
-	if err := eventstore.CheckAppends(l.store.config.Limits, []eventstore.Append{one}); err != nil {
+	if err := eventstore.CheckImport(l.store.config.Limits, e); err != nil {
 		return nil, err
 	}
 	return event.EncodeMetadata(e.Metadata)
@@ -132,36 +120,23 @@ func (l *load) missing(ctx context.Context, tx pgx.Tx) ([]loadRow, error) {
 	for i := range l.rows {
 		ids[i] = l.rows[i].event.ID
 	}
-	if twice := repeated(ids); twice >= 0 {
-		return nil, &eventstore.DuplicateEventError{EventID: l.rows[twice].event.ID, Stream: eventstore.StreamOf(l.rows[twice].event)}
-	}
 	places, err := l.store.places(ctx, tx, ids)
-	if err != nil || len(places) == 0 {
-		return l.rows, err
+	if err != nil {
+		return nil, err
 	}
-	rows := make([]loadRow, 0, len(l.rows)-len(places))
+	rows := make([]loadRow, 0, len(l.rows))
 	for _, row := range l.rows {
+		stream, version := eventstore.StreamOf(row.event), row.event.AggregateVersion
 		p, stored := places[row.event.ID]
-		if stored && (p.stream != eventstore.StreamOf(row.event) || p.version != row.event.AggregateVersion) {
-			return nil, &eventstore.DuplicateEventError{EventID: row.event.ID, Stream: eventstore.StreamOf(row.event)}
-		}
-		if !stored {
+		switch {
+		case !stored:
+			places[row.event.ID] = place{stream: stream, version: version} // it may come twice
 			rows = append(rows, row)
+		case p.stream != stream || p.version != version:
+			return nil, &eventstore.DuplicateEventError{EventID: row.event.ID, Stream: stream}
 		}
 	}
 	return rows, nil
-}
-
-// repeated returns where an id occurs for the second time, -1 if none does.
-func repeated(ids [][16]byte) int {
-	seen := make(map[[16]byte]struct{}, len(ids))
-	for i, id := range ids {
-		if _, twice := seen[id]; twice {
-			return i
-		}
-		seen[id] = struct{}{}
-	}
-	return -1
 }
 
 // requireContinuous refuses events that leave a hole in their stream, or fill

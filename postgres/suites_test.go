@@ -10,6 +10,8 @@ import (
 	"github.com/evident-go/evident/aggregate/snapshottest"
 	"github.com/evident-go/evident/checkpoint/checkpointtest"
 	"github.com/evident-go/evident/dlq/dlqtest"
+	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/eventstore/eventstoretest"
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/lease/leasetest"
 	"github.com/evident-go/evident/projection"
@@ -86,4 +88,9 @@ func TestConformanceSnapshots(t *testing.T) {
 		t.Helper()
 		return shared.home(t).Snapshots()
 	})
+}
+
+func TestConformanceImporter(t *testing.T) {
+	t.Parallel()
+	eventstoretest.RunImporter(t, func(t *testing.T) eventstore.Store { t.Helper(); return newStore(t) })
 }

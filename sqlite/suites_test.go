@@ -105,3 +105,8 @@ func TestConformanceSnapshots(t *testing.T) {
 	t.Parallel()
 	snapshottest.Run(t, func(t *testing.T) aggregate.SnapshotStore { t.Helper(); return newStore(t).Snapshots() })
 }
+
+func TestConformanceImporter(t *testing.T) {
+	t.Parallel()
+	eventstoretest.RunImporter(t, func(t *testing.T) eventstore.Store { t.Helper(); return newStore(t) })
+}

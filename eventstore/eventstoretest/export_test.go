@@ -13,7 +13,7 @@ import (
 func Failing(t *testing.T, number int, open Factory, options ...Option) []string {
 	t.Helper()
 	s := newSuite(options...)
-	all, err := s.promises()
+	all, err := s.without(promises())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func Failing(t *testing.T, number int, open Factory, options ...Option) []string
 func Fails(t *testing.T, name string, open Factory, options ...Option) bool {
 	t.Helper()
 	s := newSuite(options...)
-	all, err := s.promises()
+	all, err := s.without(promises())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +43,21 @@ func RequireStated(t *testing.T, stated []string) {
 
 // Refused returns why the options do not fit the suite.
 func Refused(options ...Option) error {
-	_, err := newSuite(options...).promises()
+	_, err := newSuite(options...).without(promises())
 	return err
+}
+
+// FailsImporter is [Fails] for a clause of [RunImporter].
+func FailsImporter(t *testing.T, name string, open Factory, options ...Option) bool {
+	t.Helper()
+	s := newSuite(options...)
+	failing := promisetest.Failing(t, importing(), func(t *testing.T) subject { t.Helper(); return s.subject(t, open) }, name)
+	return slices.Contains(failing, name)
+}
+
+// RequireImporterStated requires that the importers' suite has the promises of a
+// doc comment.
+func RequireImporterStated(t *testing.T, stated []string) {
+	t.Helper()
+	promisetest.RequireSameWords(t, stated, importing())
 }

@@ -51,7 +51,7 @@ func Bound(tenant event.TenantID) Option {
 func Run(t *testing.T, open Factory, options ...Option) {
 	t.Helper()
 	s := newSuite(options...)
-	run, err := s.promises()
+	run, err := s.without(promises())
 	require.NoError(t, err)
 	promisetest.Run(t, run, func(t *testing.T) subject { t.Helper(); return s.subject(t, open) })
 }
@@ -77,10 +77,9 @@ type (
 	promise = promisetest.Promise[subject]
 )
 
-// promises returns all promises, with what is declined replaced by its reason.
-func (s *suite) promises() ([]promise, error) {
+// without returns all promises, with what is declined replaced by its reason.
+func (s *suite) without(all []promise) ([]promise, error) {
 	left := maps.Clone(s.declined)
-	all := promises()
 	for i := range all {
 		for j := range all[i].Clauses {
 			c := &all[i].Clauses[j]
