@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -96,11 +97,8 @@ func (l *load) transact(ctx context.Context, in *inline) error {
 		return err
 	}
 	defer func() { _ = t.Rollback(ctx) }() // after Commit it does nothing
-	rows, err := l.missing(ctx, t.base)
+	rows, err := l.due(ctx, t.base)
 	if err != nil || len(rows) == 0 {
-		return err
-	}
-	if err := l.requireContinuous(ctx, t.base, rows); err != nil {
 		return err
 	}
 	if err := l.copy(ctx, t, in, rows); err != nil {
@@ -111,6 +109,23 @@ func (l *load) transact(ctx context.Context, in *inline) error {
 	}
 	l.stored += len(rows)
 	return nil
+}
+
+// due returns the events that are to be stored. What another import has stored
+// between two looks is not taken for a conflict.
+func (l *load) due(ctx context.Context, tx pgx.Tx) ([]loadRow, error) {
+	rows, err := l.missing(ctx, tx)
+	for err == nil && len(rows) > 0 {
+		conflict := l.requireContinuous(ctx, tx, rows)
+		if !errors.Is(conflict, eventstore.ErrConflict) {
+			return rows, conflict
+		}
+		had := len(rows)
+		if rows, err = l.missing(ctx, tx); err == nil && len(rows) == had {
+			return nil, conflict
+		}
+	}
+	return rows, err
 }
 
 // missing returns the events that are not stored yet. One that is stored at

@@ -105,7 +105,7 @@ func openPostgreSQL(ctx context.Context, owner, application string) (err error) 
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	//docs:end open
-	for _, use := range []func(context.Context, *postgres.Store) error{transfer, stalled, query, replicas, walled(owner, application)} {
+	for _, use := range []func(context.Context, *postgres.Store) error{withdraw, stalled, query, replicas, walled(owner, application)} {
 		if err := use(ctx, store); err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func openPostgreSQL(ctx context.Context, owner, application string) (err error) 
 	return nil
 }
 
-func transfer(ctx context.Context, store *postgres.Store) error {
+func withdraw(ctx context.Context, store *postgres.Store) error {
 	if _, err := store.Pool().Exec(ctx, "CREATE TABLE ledger (account uuid, cents bigint)"); err != nil {
 		return err
 	}

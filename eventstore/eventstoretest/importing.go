@@ -363,8 +363,7 @@ func importBesideOthers(t T, s subject) {
 	requireNone(t, promisetest.Race(5, func(i int) error {
 		switch i {
 		case 0, 1: // both import the same
-			_, err := s.tryImport(t, ctx, each(mine))
-			return err
+			return s.importPieces(t, ctx, mine)
 		case 2:
 			_, err := s.tryImport(t, ctx, each(yours))
 			return err
@@ -389,6 +388,16 @@ func importBesideOthers(t T, s subject) {
 	for _, e := range append(mine, yours...) {
 		requireImported(t, []event.Event{e}, []event.Event{byID[e.ID]})
 	}
+}
+
+// importPieces imports a few events at a time.
+func (s subject) importPieces(t T, ctx context.Context, events []event.Event) error { //nolint:revive // t comes first here.
+	for some := range slices.Chunk(events, 17) {
+		if _, err := s.tryImport(t, ctx, each(some)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s subject) appendTimes(ctx context.Context, stream eventstore.Stream, n int) error {

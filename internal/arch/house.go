@@ -39,6 +39,12 @@ func ground() []Room {
 			Why:       "a contract must not know who keeps it, nor who uses it",
 		},
 		{
+			Name: "eventstore/transfer", Floor: 2,
+			Below:     []string{"event", "eventstore"},
+			Libraries: []string{uuid},
+			Why:       "moves events between any two stores: it knows the contract, and none of those who keep it",
+		},
+		{
 			Name: "checkpoint", Floor: 2,
 			Below:     []string{"event"},
 			Libraries: []string{uuid},
