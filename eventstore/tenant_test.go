@@ -124,3 +124,19 @@ func TestTenantGuardMayBeBrokenOutOf(t *testing.T) {
 		break
 	}
 }
+
+// importing is a ledger that takes over events as they are.
+type importing struct{ *ledger }
+
+func (importing) Import(context.Context, iter.Seq2[event.Event, error]) (int, error) { return 0, nil }
+
+func TestTenantGuardImportsNothing(t *testing.T) {
+	t.Parallel()
+	for name, g := range map[string]eventstore.Store{
+		"bound":    eventstore.BindTenant(importing{&ledger{}}, "acme"),
+		"required": eventstore.RequireTenant(importing{&ledger{}}),
+	} {
+		_, is := g.(eventstore.Importer)
+		assert.False(t, is, "%s: whoever imports may write for every tenant", name)
+	}
+}

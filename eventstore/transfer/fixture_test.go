@@ -192,43 +192,70 @@ func each(events []event.Event) iter.Seq2[event.Event, error] {
 // errCut is what an interruption looks like.
 var errCut = errors.New("cut")
 
-// flaky is a target that fails: it breaks imports off, loses their answers, and
-// breaks reads off, at random.
-type flaky struct {
-	transfer.Target
-
+// breaks says when something fails: at random, every so many events.
+type breaks struct {
 	random *rand.Rand
-	fewest int // events between two failures
-	most   int
+	most   int // events between two failures
 	left   int // events until the next
 }
 
-func newFlaky(target transfer.Target, random *rand.Rand, fewest, most int) *flaky {
-	f := &flaky{Target: target, random: random, fewest: fewest, most: most}
-	f.rest()
-	return f
+func newBreaks(random *rand.Rand, most int) *breaks {
+	return &breaks{random: random, most: most, left: 1 + random.IntN(most)}
 }
 
-func (f *flaky) rest() { f.left = f.fewest + f.random.IntN(f.most-f.fewest) }
-
-// spend reports whether it is time to fail.
-func (f *flaky) spend() bool {
-	if f.left--; f.left > 0 {
+// due reports, for each event, whether it is time to fail.
+func (b *breaks) due() bool {
+	if b.left--; b.left > 0 {
 		return false
 	}
-	f.rest()
+	b.left = 1 + b.random.IntN(b.most)
 	return true
 }
 
-func (f *flaky) Import(ctx context.Context, events iter.Seq2[event.Event, error]) (int, error) {
-	failed := false
-	lost := f.random.IntN(2) == 0
-	stored, err := f.Target.Import(ctx, func(yield func(event.Event, error) bool) {
-		for e, err := range events {
-			if failed = failed || f.spend(); failed && !lost {
+// cut breaks a read off.
+func (b *breaks) cut(read iter.Seq2[event.Event, error]) iter.Seq2[event.Event, error] {
+	return func(yield func(event.Event, error) bool) {
+		for e, err := range read {
+			if b.due() {
 				yield(event.Event{}, errCut)
 				return
 			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// flakySource is a source whose reads break off.
+type flakySource struct {
+	eventstore.Store
+	*breaks
+}
+
+func (f *flakySource) ReadAll(ctx context.Context, query eventstore.Query) iter.Seq2[event.Event, error] {
+	return f.cut(f.Store.ReadAll(ctx, query))
+}
+
+// flaky is a target whose reads and imports break off, and whose imports lose
+// their answers.
+type flaky struct {
+	transfer.Target
+	*breaks
+}
+
+func (f *flaky) ReadAll(ctx context.Context, query eventstore.Query) iter.Seq2[event.Event, error] {
+	return f.cut(f.Target.ReadAll(ctx, query))
+}
+
+func (f *flaky) Import(ctx context.Context, events iter.Seq2[event.Event, error]) (int, error) {
+	if f.random.IntN(2) == 0 {
+		return f.Target.Import(ctx, f.cut(events))
+	}
+	failed := false
+	stored, err := f.Target.Import(ctx, func(yield func(event.Event, error) bool) {
+		for e, err := range events {
+			failed = failed || f.due()
 			if !yield(e, err) {
 				return
 			}
@@ -238,18 +265,4 @@ func (f *flaky) Import(ctx context.Context, events iter.Seq2[event.Event, error]
 		return 0, &eventstore.OutcomeUnknownError{Err: errCut}
 	}
 	return stored, err
-}
-
-func (f *flaky) ReadAll(ctx context.Context, query eventstore.Query) iter.Seq2[event.Event, error] {
-	return func(yield func(event.Event, error) bool) {
-		for e, err := range f.Target.ReadAll(ctx, query) {
-			if f.spend() {
-				yield(event.Event{}, errCut)
-				return
-			}
-			if !yield(e, err) {
-				return
-			}
-		}
-	}
 }

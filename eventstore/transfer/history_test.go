@@ -106,9 +106,9 @@ func rows(tb testing.TB, store *sqlite.Store) string {
 // events, and returns how many there were.
 func persist(tb testing.TB, source eventstore.Store, target transfer.Target, random *rand.Rand) (report transfer.Report, cuts int) {
 	tb.Helper()
-	f := newFlaky(target, random, 1, 12_000)
+	b := newBreaks(random, 12_000)
 	for {
-		next, err := transfer.Copy(tb.Context(), source, f, transfer.Config{From: report})
+		next, err := transfer.Copy(tb.Context(), &flakySource{source, b}, &flaky{target, b}, transfer.Config{From: report})
 		require.GreaterOrEqual(tb, next.Digest.Events, report.Digest.Events)
 		if report = next; err == nil {
 			return report, cuts
