@@ -165,7 +165,7 @@ func TestVerifyFindsWhatIsMissing(t *testing.T) {
 func TestSomebodyElseWritesToTheTarget(t *testing.T) {
 	t.Parallel()
 	source, target := inMemory(t), inMemory(t)
-	fill(t, source, 7000)
+	fill(t, source, 6000)
 	meddled := false
 	_, err := transfer.Copy(t.Context(), source, target, transfer.Config{Progress: func(transfer.Progress) {
 		if !meddled {

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"path/filepath"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,9 +31,14 @@ func stepping() func() time.Time {
 	return func() time.Time { return start.Add(time.Duration(looks.Add(1)) * 7 * time.Millisecond) }
 }
 
+// largeAppends let a commit be one append.
+func largeAppends() eventstore.Limits {
+	return eventstore.Limits{EventsPerAppend: 10_000, StreamsPerAppend: 10_000}
+}
+
 func inMemory(tb testing.TB) *memory.Store {
 	tb.Helper()
-	store, err := memory.Open(tb.Context(), memory.Config{Now: stepping()})
+	store, err := memory.Open(tb.Context(), memory.Config{Now: stepping(), Limits: largeAppends()})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, store.Close()) })
 	return store
@@ -47,7 +53,7 @@ func openSQLite(tb testing.TB, path string) *sqlite.Store {
 	tb.Helper()
 	config := sqlite.Config{
 		Path: path, Now: stepping(), Synchronous: sqlite.SynchronousNormal,
-		Limits: eventstore.Limits{EventsPerAppend: 10_000, StreamsPerAppend: 10_000},
+		Limits: largeAppends(),
 	}
 	require.NoError(tb, sqlite.Migrate(tb.Context(), config))
 	store, err := sqlite.Open(tb.Context(), config)
@@ -142,23 +148,25 @@ func all(tb testing.TB, store eventstore.Store, query eventstore.Query) []event.
 }
 
 // requireBeginning requires that target holds a beginning of source, and returns
-// how many events.
-func requireBeginning(tb testing.TB, source, target eventstore.Store) int {
+// how many events each has.
+func requireBeginning(tb testing.TB, source, target eventstore.Store) (of, n int) {
 	tb.Helper()
 	want, got := all(tb, source, eventstore.Query{}), all(tb, target, eventstore.Query{})
 	require.LessOrEqual(tb, len(got), len(want))
 	for i := range got {
 		want[i].Position = got[i].Position
-		require.Equal(tb, want[i], got[i])
+		if !reflect.DeepEqual(want[i], got[i]) {
+			require.Equal(tb, want[i], got[i])
+		}
 	}
-	return len(got)
+	return len(want), len(got)
 }
 
 // requireSame requires that both stores hold the same, however one looks.
 func requireSame(tb testing.TB, source, target eventstore.Store, report transfer.Report) {
 	tb.Helper()
-	n := requireBeginning(tb, source, target)
-	require.Len(tb, all(tb, source, eventstore.Query{}), n)
+	of, n := requireBeginning(tb, source, target)
+	require.Equal(tb, of, n)
 	require.Equal(tb, uint64(n), report.Digest.Events)
 	for _, store := range []eventstore.Store{source, target} {
 		digest, err := transfer.DigestOf(tb.Context(), store, 0)

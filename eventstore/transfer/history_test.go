@@ -126,7 +126,9 @@ func TestHistoryThereAndBack(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	source, middle, back := onSQLite(t), onPostgreSQL(t), onSQLite(t)
-	fillWithHistory(t, source, commits(t))
+	past := inMemory(t)
+	fillWithHistory(t, past, commits(t))
+	copyAll(t, past, source)
 
 	there, cuts := persist(t, source, middle, random)
 	require.Positive(t, cuts)
