@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// copyFiles copies one file into another, and prints a line for every 500 events
+// copyFiles copies one file into another, and prints a line for every 250 events
 // that it has read.
 func copyFiles(ctx context.Context, from, to string) (err error) {
 	source, err := sqlite.Open(ctx, sqlite.Config{Path: from})
@@ -52,7 +52,7 @@ func copyFiles(ctx context.Context, from, to string) (err error) {
 	defer func() { err = errors.Join(err, target.Close()) }()
 	read := 0
 	_, err = transfer.Copy(ctx, &counted{Store: source, read: func() {
-		if read++; read%500 == 0 {
+		if read++; read%250 == 0 {
 			fmt.Println(read)
 		}
 	}}, target, transfer.Config{})
@@ -65,7 +65,7 @@ func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	path, copied := filepath.Join(t.TempDir(), "source.db"), filepath.Join(t.TempDir(), "target.db")
 	source, target := openSQLite(t, path), openSQLite(t, copied)
-	copyAll(t, filled(t, 5000), source)
+	copyAll(t, filled(t, 2500), source)
 	have, killed := 0, 0
 	for range 6 {
 		if killedAfter(t, path, copied, rand.IntN(35)) {
