@@ -72,14 +72,13 @@ type Report struct {
 //
 // Errors: a [*DifferenceError] for a target that holds something else; an
 // [*event.InvalidError] for a source and a target that are one store, or a
-// [Config.From] of others;
-// [eventstore.ErrTooLarge] for an event beyond the target's limits, which may be
-// raised before the next call; and those of the stores, for which
-// [eventstore.IsRetryable] tells whether calling again can help. The report says
-// how far it came.
+// [Config.From] of others; [eventstore.ErrTooLarge] for an event beyond the
+// target's limits, which may be raised before the next call; and those of the
+// stores, for which [eventstore.IsRetryable] tells whether calling again can
+// help. The report says how far it came.
 func Copy(ctx context.Context, source eventstore.Store, target Target, config Config) (Report, error) {
 	if err := requireTwo(source, target); err != nil {
-		return Report{}, fmt.Errorf("copy events: %w", err)
+		return config.From, fmt.Errorf("copy events: %w", err)
 	}
 	c := &copying{
 		comparison: comparison{
