@@ -25,8 +25,8 @@ type Redriven struct {
 // Redrive tries the letters of a projection again now: those of the named
 // sequences, or all. Each sequence is gone through in order until it is empty
 // or a letter fails. Errors: [ErrUnknownProjection]; [lease.ErrHeld] while
-// another process runs the projection, and while this one is paused or another
-// command has it. The sequences are then scheduled, so that whoever runs the
+// another process runs the projection, or has taken it over meanwhile, and while
+// this one is paused or another command has it. The sequences are then scheduled, so that whoever runs the
 // projection tries them at once.
 func (r *Runner) Redrive(ctx context.Context, projection string, keys ...string) (Redriven, error) {
 	s, err := r.steward(ctx, projection)
@@ -153,13 +153,23 @@ func (s *steward) parkedSequences(ctx context.Context, keys []string) ([]dlq.Par
 	return all, nil
 }
 
-// redriveBorrowed redrives under a lease that is taken for this one command.
+// redriveBorrowed redrives under a lease that is taken for this one command. If it
+// is lost on the way, the rest is left to whoever runs the lane now.
 func (w *worker) redriveBorrowed(ctx context.Context, parked []dlq.Parked) (Redriven, error) {
 	owned, stop, err := w.borrow(ctx)
 	if err != nil {
 		return Redriven{}, w.leaveToOwner(ctx, parked, err)
 	}
 	defer stop()
+	done, err := w.redriveOwned(owned, parked)
+	if lost := context.Cause(owned); err != nil && lost != nil && ctx.Err() == nil {
+		return done, w.leaveToOwner(ctx, parked, fmt.Errorf("redrive of projection %q: %w: %w", w.key.Projection, lease.ErrHeld, lost))
+	}
+	return done, err
+}
+
+// redriveOwned is redriveAll under a lease that was just taken.
+func (w *worker) redriveOwned(owned context.Context, parked []dlq.Parked) (Redriven, error) {
 	if err := w.load(owned); err != nil {
 		return Redriven{}, err
 	}

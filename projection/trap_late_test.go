@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/memory"
@@ -142,6 +143,37 @@ func TestTrapAnOrderThatComesTooLateTakesOutNoLetters(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A command whose lease is taken over while a handler takes its time says so, and
+// not that somebody has cancelled it; the letter is tried by the new owner.
+func TestTrapARedriveThatIsTakenOverSaysSo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemory(t)
+		var slow atomic.Bool
+		p := projection.New("notes", 1, projection.OnEvery(func(ctx context.Context, _ event.Event) error {
+			if !slow.Load() {
+				return projection.AsPoison(errors.New("sick"))
+			}
+			expire(t, store)
+			_, err := store.Leases().Acquire(ctx, "projection/notes v1", "thief", time.Hour)
+			require.NoError(t, err)
+			<-ctx.Done()
+			return ctx.Err()
+		}))
+		note(t, store, "x")
+		r := newRunner(t, store, projection.Config{Redrive: projection.Retry{MaxAttempts: 1}, Projections: []projection.Projection{p}})
+		require.NoError(t, r.RunUntilCaughtUp(t.Context()))
+		slow.Store(true)
+		_, err := r.Redrive(t.Context(), "notes")
+		require.ErrorIs(t, err, lease.ErrHeld)
+		require.ErrorContains(t, err, "has expired or was taken over")
+		parked, err := store.DeadLetters().Sequences(t.Context(), dlq.Filter{Projection: "notes"})
+		require.NoError(t, err)
+		require.Len(t, parked, 1)
+		assert.False(t, parked[0].NextRetry.IsZero(), "nobody will try it")
+	})
 }
 
 // sleepyProgress falls asleep in front of its first transaction.

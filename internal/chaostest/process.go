@@ -79,7 +79,7 @@ func (p *process) stop(t *testing.T) {
 	t.Helper()
 	p.ending.Do(func() { _ = p.input.Close() })
 	if !within(patience, p.gone) {
-		assert.NoError(t, p.cmd.Process.Signal(syscall.SIGQUIT))
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // it may just have ended
 		assert.Fail(t, "a process does not end")
 		within(patience, p.gone)
 	}
