@@ -38,6 +38,8 @@ func RequireQueueRests(t *testing.T, a eventstore.Append) {
 			require.NoError(t, err)
 			alone, err := q.enter(r)
 			require.NoError(t, err)
+			q.mu.Lock()
+			defer q.mu.Unlock()
 			require.Equal(t, len(q.busy) == 1 && len(q.waiting) == 0, alone)
 			return r
 		}

@@ -213,9 +213,14 @@ func (g *game) asleep(p *player, job func(proc *process) error) (proc *process, 
 }
 
 // freeze has a process sleep through its lease while another does its work.
-// When it wakes it must not write what it had in hand.
+// When it wakes it must not write what it had in hand. A process of several lanes
+// sleeps in one of them only: what the others still write to a target outside,
+// while another process empties it, nobody can take back.
 func (g *game) freeze() {
 	p := g.any()
+	if len(g.h.reached(g.t, p.name)) > 1 && p.ordered != "" {
+		return
+	}
 	g.append()
 	proc, wake := g.asleep(p, func(proc *process) error { return proc.runner.RunUntilCaughtUp(proc.ctx) })
 	if wake == nil {
