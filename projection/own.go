@@ -32,7 +32,7 @@ func (w *worker) acquire(ctx context.Context, g goal) (done bool, err error) {
 			s.State, s.Owner, s.Fence, s.Heartbeat = Waiting, held.Owner, held.Fence, w.config.Now()
 			s.LastError, s.ErrorAt = nil, 0
 		})
-		if err := delay.For(ctx, min(w.config.LeaseTTL/10, time.Second)); err != nil {
+		if err := delay.For(ctx, w.config.round()); err != nil {
 			return false, err
 		}
 	}

@@ -26,8 +26,8 @@ type Redriven struct {
 // sequences, or all. Each sequence is gone through in order until it is empty
 // or a letter fails. Errors: [ErrUnknownProjection]; [lease.ErrHeld] while
 // another process runs the projection, or has taken it over meanwhile, and while
-// this one is paused or another command has it. The sequences are then scheduled, so that whoever runs the
-// projection tries them at once.
+// this one is paused or another command has it. The sequences are then scheduled,
+// so that whoever runs the projection tries them at once.
 func (r *Runner) Redrive(ctx context.Context, projection string, keys ...string) (Redriven, error) {
 	s, err := r.steward(ctx, projection)
 	if err != nil {

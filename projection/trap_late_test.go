@@ -96,6 +96,63 @@ func TestTrapAnOrderThatComesTooLateIsMadeGood(t *testing.T) {
 	}
 }
 
+// The same when somebody changes the record in between: the order is given on what
+// is there now, also by a run that ends when it has caught up.
+func TestTrapWhatIsOrderedAgainIsNotLostToAChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := openMemory(t)
+		d := &diary{}
+		var other *projection.Runner
+		var once atomic.Bool
+		p := projection.New("notes", 1, projection.OnEvery(d.note), projection.OnReset(func(ctx context.Context) error {
+			if once.CompareAndSwap(false, true) { // frozen
+				expire(t, store)
+				require.NoError(t, other.RunUntilCaughtUp(ctx))
+			}
+			return d.empty(ctx)
+		}))
+		last := fill(t, store, 3, 2)
+		other = newRunner(t, store, projection.Config{Projections: []projection.Projection{p}})
+		require.NoError(t, other.RunUntilCaughtUp(t.Context()))
+		order(t, store, notesV1, registry.Order{Kind: registry.Rebuild})
+		busy := &busyRegistry{Store: store}
+		r := newRunner(t, store, projection.Config{Progress: busy, Projections: []projection.Projection{p}})
+		require.NoError(t, r.RunUntilCaughtUp(t.Context()))
+		assert.EqualValues(t, 4, busy.changes.Load())
+		d.requireEach(t, last)
+	})
+}
+
+// busyRegistry has a record changed just before the runner gives it an order, the
+// first three times.
+type busyRegistry struct {
+	*memory.Store
+
+	changes atomic.Int64
+}
+
+func (b *busyRegistry) Registry() registry.Store { return busyStore{b.Store.Registry(), b} }
+
+type busyStore struct {
+	registry.Store
+
+	of *busyRegistry
+}
+
+func (s busyStore) Save(ctx context.Context, r registry.Record) (registry.Record, error) {
+	if r.Order.By == "system:projection-runner" && s.of.changes.Add(1) <= 3 {
+		have, err := s.Load(ctx, r.Name)
+		if err != nil {
+			return r, err
+		}
+		if _, err := s.Store.Save(ctx, have); err != nil {
+			return r, err
+		}
+	}
+	return s.Store.Save(ctx, r)
+}
+
 // A process that was frozen in front of the first step of an order, and wakes
 // when another one has carried it out, takes nothing back: neither checkpoints nor
 // the letters that were parked since.

@@ -92,23 +92,38 @@ func (s *steward) payAtOnce(ctx context.Context) {
 // pay orders again what was undone too late, and returns the record with the
 // order. While another order stands it waits for its turn.
 func (s *steward) pay(ctx context.Context, r registry.Record) (registry.Record, error) {
-	if s.debt == nil {
-		return r, nil
-	}
-	owed := s.debt.order
-	isCovered := r.Ordered() && (r.Order.Kind == registry.Rebuild || r.Order.Kind == owed.Kind && r.Order.Position <= owed.Position)
-	isOver := r.State == registry.Replaced || r.State == registry.Retired
-	if !isCovered && !isOver {
-		taken, err := s.isTaken(ctx, s.debt.leases)
-		if err != nil || taken && r.Ordered() {
+	for s.debt != nil {
+		owes, err := s.owes(ctx, r)
+		if err != nil || owes && r.Ordered() {
 			return r, err
 		}
-		if taken {
-			return s.orderAgain(ctx, r, owed)
+		if !owes {
+			s.debt = nil
+			break
 		}
+		ordered, err := s.orderAgain(ctx, r, s.debt.order)
+		if errors.Is(err, registry.ErrChanged) { // somebody was faster, and may have ordered it, too
+			ordered, err = s.config.Progress.Registry().Load(ctx, s.name)
+		}
+		if err != nil {
+			return r, err // typed by the registry.
+		}
+		r = ordered // by which the debt is paid, if it is
 	}
-	s.debt = nil
 	return r, nil
+}
+
+// owes reports whether a debt is still to be paid: somebody else has taken over,
+// and nothing that is ordered will make it good.
+func (s *steward) owes(ctx context.Context, r registry.Record) (bool, error) {
+	owed := s.debt.order
+	switch {
+	case r.Ordered() && (r.Order.Kind == registry.Rebuild || r.Order.Kind == owed.Kind && r.Order.Position <= owed.Position),
+		r.State == registry.Replaced, r.State == registry.Retired:
+		return false, nil
+	default:
+		return s.isTaken(ctx, s.debt.leases)
+	}
 }
 
 // isTaken reports whether somebody has claimed a lane since it was seized.
@@ -125,20 +140,15 @@ func (s *steward) isTaken(ctx context.Context, z *seizure) (bool, error) {
 	return false, nil
 }
 
+// orderAgain gives a record, which has no order, the one that is owed.
 func (s *steward) orderAgain(ctx context.Context, r registry.Record, owed registry.Order) (registry.Record, error) {
 	owed.Reason = "effects were undone by a process that had lost its lease, perhaps after another had built them again"
 	owed.By, owed.At = runnerActor, s.config.Now()
-	ordered := r
-	ordered.Order = owed
-	saved, err := s.config.Progress.Registry().Save(ctx, ordered)
-	if errors.Is(err, registry.ErrChanged) {
-		s.nudge() // it is looked at anew
-		return r, nil
-	}
+	r.Order = owed
+	saved, err := s.config.Progress.Registry().Save(ctx, r)
 	if err != nil {
 		return r, err // typed by the registry.
 	}
-	s.debt = nil
 	s.saw(saved)
 	s.log.Warn("undone too late, and ordered again", zap.String("order", string(owed.Kind)), zap.Uint64("position", owed.Position))
 	return saved, nil

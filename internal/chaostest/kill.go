@@ -54,7 +54,7 @@ func Kill(t *testing.T, a Arena) {
 		}
 		p.kill()
 		s := g.judge(fmt.Sprintf("after kill %d", kill+1))
-		parked += count(s.parked())
+		parked += count(len(s.Letters[Effects]) > 0)
 		done := s.done()
 		moved += count(done > before)
 		before = done

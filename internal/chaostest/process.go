@@ -69,15 +69,18 @@ func (p *process) listen(out io.Reader) {
 // called again.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
-	p.ending.Do(func() { _ = p.input.Close() })
+	p.hangUp()
 	<-p.gone
 }
+
+// hangUp closes the process's input, by which it is told to end.
+func (p *process) hangUp() { p.ending.Do(func() { _ = p.input.Close() }) }
 
 // stop has the process end by itself. One that does not says in its complaints
 // where it hangs.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
-	p.ending.Do(func() { _ = p.input.Close() })
+	p.hangUp()
 	if !within(patience, p.gone) {
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // it may just have ended
 		assert.Fail(t, "a process does not end")

@@ -161,16 +161,6 @@ func (s State) done() (sum uint64) {
 	return sum
 }
 
-// parked reports whether any projection has letters.
-func (s State) parked() bool {
-	for _, letters := range s.Letters {
-		if len(letters) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // behind says what is left to do until all projections have applied everything
 // up to a position; "" for nothing.
 func (s State) behind(position uint64, lanes int) string {

@@ -218,7 +218,8 @@ func (g *game) asleep(p *player, job func(proc *process) error) (proc *process, 
 // while another process empties it, nobody can take back.
 func (g *game) freeze() {
 	p := g.any()
-	if len(g.h.reached(g.t, p.name)) > 1 && p.ordered != "" {
+	outside := p.ledger.Projection.Guarantee() != projection.ExactlyOnce
+	if outside && len(g.h.reached(g.t, p.name)) > 1 && p.ordered != "" {
 		return
 	}
 	g.append()
@@ -228,7 +229,6 @@ func (g *game) freeze() {
 	}
 	g.takeOver(p)
 	g.over(proc, wake())
-	p.reached = nil // what it has emptied too late is built again
 }
 
 // takeOver has another process do the work of one that sleeps.
