@@ -98,19 +98,19 @@ func (c *encoding) set(e *event.Event) error {
 	}
 	c.bytes, c.n = c.bytes[:0], 0
 	c.id(e.ID)
-	c.text(e.Type)
+	encodeText(c, e.Type)
 	c.number(uint64(e.SchemaVersion)) //nolint:gosec // from 1.
-	c.text(string(e.TenantID))
-	c.text(e.AggregateType)
+	encodeText(c, e.TenantID)
+	encodeText(c, e.AggregateType)
 	c.id(e.AggregateID)
 	c.number(e.AggregateVersion)
-	c.text(string(e.ActorID))
+	encodeText(c, e.ActorID)
 	c.id(e.CorrelationID)
 	c.id(e.CausationID)
 	c.time(e.OccurredAt)
 	c.time(e.RecordedAt)
-	c.text(string(metadata))
-	c.text(string(e.Data))
+	encodeText(c, metadata)
+	encodeText(c, e.Data)
 	return nil
 }
 
@@ -129,7 +129,8 @@ func (c *encoding) number(n uint64) {
 	c.end()
 }
 
-func (c *encoding) text(s string) {
+// encodeText appends a text without copying it before.
+func encodeText[T ~string | ~[]byte](c *encoding, s T) {
 	c.bytes = binary.BigEndian.AppendUint64(c.bytes, uint64(len(s)))
 	c.bytes = append(c.bytes, s...)
 	c.end()
