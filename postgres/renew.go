@@ -119,19 +119,6 @@ func (r *renewal) skip(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
-	next := leap(r.last, max(known, r.last, r.seen)+renewGap)
-	_, err = tx.Exec(ctx, r.schema.sql("SELECT setval('evident.position', $1)"), next)
+	_, err = tx.Exec(ctx, r.schema.sql("SELECT setval('evident.position', $1)"), max(known, r.last, r.seen)+renewGap)
 	return err
-}
-
-// leap returns a position from next on that a floor can carry: floors have the
-// low 32 bits of a position only, and the head takes one that is less than half
-// of that range above the last event for what it is, but one of the other half
-// for one below.
-func leap(last, next int64) int64 {
-	const half = 1 << 31
-	if above := (next - last) & (2*half - 1); above >= half-renewGap {
-		next += 2*half - above
-	}
-	return next
 }

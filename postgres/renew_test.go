@@ -84,21 +84,21 @@ func TestRenewTakesTheCheckpointsOfTheDatabaseAlong(t *testing.T) {
 
 func TestRenewLeavesOutWhatAnybodyMayHaveSeen(t *testing.T) {
 	t.Parallel()
-	const half = 1 << 31 // of what a floor can tell
+	const half = 1 << 31 // of what a lock can tell
 	for name, known := range map[string]struct {
 		statement string
 		seen      uint64
 		above     uint64
 	}{
-		"only the database knows":          {above: 2},
-		"a checkpoint elsewhere":           {seen: 5000, above: 5000},
-		"a checkpoint in the database":     {statement: "INSERT INTO evident.checkpoints VALUES ('x', 1, 0, 6000, NULL, 1, now())", above: 6000},
-		"the mark":                         {statement: "UPDATE evident.mark SET position = 7000", above: 7000},
-		"the sequence":                     {statement: "SELECT setval('evident.position', 8000)", above: 8000},
-		"just below half of a floor":       {seen: half - 5, above: half - 5},
-		"more than half of a floor above":  {seen: half + 5, above: half + 5},
-		"nearly a whole floor above":       {seen: 2*half - 5, above: 2*half - 5},
-		"many times the whole floor above": {seen: 9*2*half + half/2, above: 9*2*half + half/2},
+		"only the database knows":                {above: 2},
+		"a checkpoint elsewhere":                 {seen: 5000, above: 5000},
+		"a checkpoint in the database":           {statement: "INSERT INTO evident.checkpoints VALUES ('x', 1, 0, 6000, NULL, 1, now())", above: 6000},
+		"the mark":                               {statement: "UPDATE evident.mark SET position = 7000", above: 7000},
+		"the sequence":                           {statement: "SELECT setval('evident.position', 8000)", above: 8000},
+		"just below half of a lock's range":      {seen: half - 5, above: half - 5},
+		"more than half of a lock's range above": {seen: half + 5, above: half + 5},
+		"nearly a lock's whole range above":      {seen: 2*half - 5, above: 2*half - 5},
+		"many times that range above":            {seen: 9*2*half + half/2, above: 9*2*half + half/2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

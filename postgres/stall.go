@@ -70,16 +70,20 @@ func (s *Store) Stall(ctx context.Context) (Stall, error) {
 // is known by the lock that it holds on its own number. To whom the state is
 // hidden, the query is too.
 const lowestFloor = `
-	SELECT f.highest - f.distance AS floor, f.distance AS waiting, coalesce(f.pid, 0), coalesce(p.gid, ''),
+	SELECT f.floor, f.highest - f.floor AS waiting, coalesce(f.pid, 0), coalesce(p.gid, ''),
 	       coalesce(p.owner, a.usename, '')::text, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''),
 	       coalesce(a.state, ''), CASE WHEN a.state IS NULL THEN '' ELSE coalesce(a.query, '') END, coalesce(p.prepared, a.xact_start)
-	  FROM (SELECT h.highest, l.pid, l.virtualtransaction, ((h.highest & 4294967295) - l.objid::bigint + 4294967296) & 4294967295 AS distance
+	  FROM (SELECT h.highest, min(l.pid) AS pid, l.virtualtransaction,
+	               coalesce(min(l.objid::bigint) FILTER (WHERE l.classid = 'evident.events_by_position'::regclass), 0) << 32
+	               | min(l.objid::bigint) FILTER (WHERE l.classid = 'evident.position'::regclass) AS floor
 	          FROM evident.head() AS h, pg_locks AS l
-	         WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.classid = 'evident.position'::regclass
-	           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS f
+	         WHERE l.locktype = 'advisory' AND l.objsubid = 2
+	           AND l.classid IN ('evident.position'::regclass, 'evident.events_by_position'::regclass)
+	           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+	         GROUP BY h.highest, l.virtualtransaction) AS f
 	  LEFT JOIN pg_stat_activity AS a ON a.pid = f.pid
 	  LEFT JOIN pg_prepared_xacts AS p ON f.pid IS NULL AND EXISTS (
 	            SELECT FROM pg_locks AS o WHERE o.pid IS NULL AND o.transactionid = p.transaction AND o.virtualtransaction = f.virtualtransaction)
-	 WHERE f.distance BETWEEN 1 AND 2147483648
-	 ORDER BY f.distance DESC, coalesce(p.prepared, a.xact_start)
+	 WHERE f.floor < f.highest
+	 ORDER BY f.floor, coalesce(p.prepared, a.xact_start)
 	 LIMIT 1`

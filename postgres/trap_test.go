@@ -212,6 +212,51 @@ func TestTrapPositionsBeyond32Bits(t *testing.T) {
 	}
 }
 
+// TestTrapAFloorHoldsHoweverFarPositionsGo keeps a transaction open that has
+// appended, while so many positions are given out that a lock, which carries 32
+// bits, could tell its floor from another no more. The head waits for it.
+func TestTrapAFloorHoldsHoweverFarPositionsGo(t *testing.T) {
+	t.Parallel()
+	for name, appending := range map[string]func(t *testing.T, store *home, tx pgx.Tx){
+		"several events": func(t *testing.T, store *home, tx pgx.Tx) {
+			t.Helper()
+			_, err := store.Within(tx).Append(t.Context(), eventstore.Append{Stream: newStream(), Events: newEvents(2)})
+			require.NoError(t, err)
+		},
+		"one event, in a call of its own": func(t *testing.T, store *home, tx pgx.Tx) {
+			t.Helper()
+			_, err := tx.Exec(t.Context(), store.sql(`SELECT evident.append_one('', NULL, '', 'Document', gen_random_uuid(), -1,
+				gen_random_uuid(), 'Created', 1, 'user:ada', gen_random_uuid(), NULL, now(), NULL, '{}')`))
+			require.NoError(t, err)
+		},
+	} {
+		for _, first := range []uint64{1, 1<<32 - 2, 1 << 32, 5<<32 - 2, 5<<32 + 1<<31} {
+			t.Run(fmt.Sprintf("%s/%d", name, first), func(t *testing.T) {
+				t.Parallel()
+				store := newHome(t)
+				store.run(t, fmt.Sprintf("SELECT setval('evident.position', %d, false)", first))
+				floor := add(t, store, 1).Position
+				tx := beginPlain(t, store.Store)
+				appending(t, store, tx)
+				for _, further := range []uint64{1 << 31, 1<<31 + 10, 1 << 32, 9<<32 + 1<<31} {
+					store.run(t, fmt.Sprintf("SELECT setval('evident.position', %d)", floor+further))
+					add(t, store, 1)
+					head, err := store.again(t).Head(t.Context())
+					require.NoError(t, err)
+					require.Equal(t, floor, head, "%d further", further)
+					stall, err := store.Stall(t.Context())
+					require.NoError(t, err)
+					require.Equal(t, floor, stall.Floor, "%d further", further)
+				}
+				require.NoError(t, tx.Commit(t.Context()))
+				head, err := store.Head(t.Context())
+				require.NoError(t, err)
+				require.Greater(t, head, floor+9<<32, "it has ended")
+			})
+		}
+	}
+}
+
 // TestTrapAFailingHandlerLeavesNothingBehind has handlers fail after they have
 // written something: when the event comes, and when it is tried again. What the
 // others in the batch write stays.

@@ -86,11 +86,12 @@ CREATE TRIGGER events_are_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON evi
 CREATE FUNCTION evident.head(OUT head bigint, OUT highest bigint) LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     SELECT coalesce(max(position), 0) INTO highest FROM evident.events;
-    -- Floors carry the low half of a position; those above the highest do not count.
-    SELECT least(highest, min(highest - distance)) INTO head
-      FROM (SELECT ((highest & 4294967295) - objid::bigint + 4294967296) & 4294967295 AS distance
+    SELECT least(highest, min(floor)) INTO head
+      FROM (SELECT coalesce(min(objid::bigint) FILTER (WHERE classid = 'evident.events_by_position'::regclass), 0) << 32
+                   | min(objid::bigint) FILTER (WHERE classid = 'evident.position'::regclass) AS floor
               FROM pg_locks
-             WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 'evident.position'::regclass
-               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS floors
-     WHERE distance <= 2147483648;
+             WHERE locktype = 'advisory' AND objsubid = 2
+               AND classid IN ('evident.position'::regclass, 'evident.events_by_position'::regclass)
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+             GROUP BY virtualtransaction) AS floors;
 END $$;

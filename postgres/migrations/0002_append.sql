@@ -1,18 +1,22 @@
 -- Announces the floor of this transaction: the sequence's value before its first
--- position. The lock is shared, so nobody ever waits for it, and it carries the
--- low half of the value. Once is enough, which a setting of the transaction
--- remembers; a rollback to a savepoint takes back lock and setting alike. The
+-- position. Locks carry it, which are shared, so that nobody ever waits for them:
+-- one has the low half of the value, and another, which is taken first, the high
+-- half if there is one. Once is enough, which a setting of the transaction
+-- remembers; a rollback to a savepoint takes back locks and setting alike. The
 -- setting has the sequence's number, since a schema's name may be one that
 -- PostgreSQL keeps for itself.
 CREATE FUNCTION evident.announce() RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    note text := 'announced_floor.of_' || 'evident.position'::regclass::oid;
+    note  text   := 'announced_floor.of_' || 'evident.position'::regclass::oid;
+    value bigint := coalesce(pg_sequence_last_value('evident.position'::regclass), 0);
 BEGIN
     IF current_setting(note, true) = 'yes' THEN
         RETURN;
     END IF;
-    PERFORM pg_advisory_xact_lock_shared('evident.position'::regclass::oid::int,
-        ((coalesce(pg_sequence_last_value('evident.position'::regclass), 0) << 32) >> 32)::int);
+    IF value >> 32 > 0 THEN
+        PERFORM pg_advisory_xact_lock_shared('evident.events_by_position'::regclass::oid::int, (value >> 32)::int);
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared('evident.position'::regclass::oid::int, ((value << 32) >> 32)::int);
     PERFORM set_config(note, 'yes', true);
 END $$;
 
@@ -195,8 +199,12 @@ BEGIN
     END IF;
 
     -- As evident.announce and evident.take do, which would have to remember it.
+    -- Others may take positions between the two halves: then the floor is lower.
     BEGIN
         SELECT pg_advisory_lock_shared('evident.store'::regclass::oid::int, 1),
+               CASE WHEN pg_sequence_last_value('evident.position'::regclass) >> 32 > 0
+                    THEN pg_advisory_xact_lock_shared('evident.events_by_position'::regclass::oid::int,
+                             (pg_sequence_last_value('evident.position'::regclass) >> 32)::int) END,
                pg_advisory_xact_lock_shared('evident.position'::regclass::oid::int,
                    ((coalesce(pg_sequence_last_value('evident.position'::regclass), 0) << 32) >> 32)::int),
                nextval('evident.position') AS position,
