@@ -8,6 +8,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
 )
 
 // Sentinels for errors.Is.
@@ -39,8 +40,10 @@ func (e *UnavailableError) Error() string {
 	return fmt.Sprintf("%s: %v: %v", e.Doing, ErrUnavailable, e.Err)
 }
 
-// Is reports whether target is [ErrUnavailable].
-func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }
+// Is reports whether target is [ErrUnavailable], or that of package eventstore.
+func (e *UnavailableError) Is(target error) bool {
+	return target == ErrUnavailable || target == eventstore.ErrUnavailable
+}
 
 // Unwrap returns the client's error.
 func (e *UnavailableError) Unwrap() error { return e.Err }

@@ -113,9 +113,14 @@ type fault struct {
 // faultOf returns the first setting by which a stream could lose messages or
 // take them twice, as a [*StreamError], or nil.
 func faultOf(have natsjs.StreamConfig, config PublisherConfig) error {
-	for _, f := range slices.Concat(keeps(have, config), takes(have, config)) {
+	return firstFault(config.Stream, slices.Concat(keeps(have, config), takes(have, config)))
+}
+
+// firstFault returns the first condition that a stream does not meet, or nil.
+func firstFault(stream string, faults []fault) error {
+	for _, f := range faults {
 		if !f.ok {
-			return &StreamError{Stream: config.Stream, Setting: f.setting, Have: fmt.Sprint(f.have), Want: fmt.Sprint(f.want), Reason: f.reason}
+			return &StreamError{Stream: stream, Setting: f.setting, Have: fmt.Sprint(f.have), Want: fmt.Sprint(f.want), Reason: f.reason}
 		}
 	}
 	return nil

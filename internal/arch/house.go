@@ -204,7 +204,7 @@ func adapters() []Room {
 		{
 			Name: "jetstream", Floor: 7,
 			Below:     append(core(), "audit", "internal/delay"),
-			Libraries: []string{uuid, nats, zap, backoff},
+			Libraries: []string{uuid, nats, zap, backoff, lru},
 			Why:       "one room per technology: adapters do not know each other",
 		},
 		{

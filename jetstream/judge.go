@@ -1,0 +1,184 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/evident-go/evident/eventstore"
+)
+
+// judge asks the leader what stands in the way of an append: that it is stored
+// already, a conflict, or an id that is stored elsewhere. If nothing does any
+// more, the append is tried again on what there is now.
+func (d *delivery) judge(ctx context.Context) (eventstore.Result, error) {
+	for i := range d.appends {
+		if len(d.appends[i].Events) == 0 {
+			continue
+		}
+		place, err := d.find(ctx, i, 0)
+		if err != nil {
+			return eventstore.Result{}, err
+		}
+		if place != nil {
+			return d.repeat(ctx)
+		}
+	}
+	if err := d.store.checkExpectations(ctx, d.appends); err != nil {
+		return eventstore.Result{}, err
+	}
+	if err := d.duplicate(ctx); err != nil {
+		return eventstore.Result{}, err
+	}
+	d.bases = nil
+	return eventstore.Result{}, again(errors.New("another append came in between"))
+}
+
+// repeat answers an append that is sent again as it was answered at first. All
+// its events have to be where it wants them; expectations on streams that it
+// does not write held at that time and are not judged again.
+func (d *delivery) repeat(ctx context.Context) (eventstore.Result, error) {
+	result := eventstore.Result{Versions: make([]uint64, len(d.appends))}
+	for i := range d.appends {
+		a := &d.appends[i]
+		if len(a.Events) == 0 {
+			continue
+		}
+		first, err := d.find(ctx, i, 0)
+		if err != nil {
+			return eventstore.Result{}, err
+		}
+		if first == nil {
+			return eventstore.Result{}, d.duplicate(ctx)
+		}
+		if eventstore.StreamOf(first.Event) != a.Stream || !a.Expected.Holds(first.AggregateVersion-1) {
+			return eventstore.Result{}, &eventstore.DuplicateEventError{EventID: first.ID, Stream: a.Stream}
+		}
+		last, err := d.follows(ctx, i, first)
+		if err != nil {
+			return eventstore.Result{}, err
+		}
+		if last == nil {
+			return eventstore.Result{}, d.duplicate(ctx)
+		}
+		result.Versions[i] = last.AggregateVersion
+		if last.Position > result.Position {
+			result.Position, result.RecordedAt = last.Position, last.RecordedAt
+		}
+	}
+	return result, nil
+}
+
+// follows returns the last event of append i if its events stand behind first as
+// they do in the append, and nil otherwise.
+func (d *delivery) follows(ctx context.Context, i int, first *stored) (*stored, error) {
+	events := d.appends[i].Events
+	low := first.AggregateVersion - 1
+	high := low + uint64(len(events))
+	if there, err := d.store.exists(ctx, d.streams[i], high); err != nil || !there {
+		return nil, err
+	}
+	have, err := d.store.readVersions(ctx, d.streams[i], low, high)
+	if err != nil {
+		return nil, err
+	}
+	for j := range events {
+		if have[j].ID != events[j].ID {
+			return nil, nil
+		}
+	}
+	return &have[len(have)-1], nil
+}
+
+// duplicate returns an error that names the first event of the append that is
+// stored, or nil if none is.
+func (d *delivery) duplicate(ctx context.Context) error {
+	for i := range d.appends {
+		for j := range d.appends[i].Events {
+			place, err := d.find(ctx, i, j)
+			if err != nil {
+				return err
+			}
+			if place != nil {
+				return &eventstore.DuplicateEventError{EventID: place.ID, Stream: d.appends[i].Stream}
+			}
+		}
+	}
+	return nil
+}
+
+// find returns event j of append i if it is stored: at the version that it is
+// meant for, at any time, or anywhere, as long as the server knows its id.
+func (d *delivery) find(ctx context.Context, i, j int) (*stored, error) {
+	id := d.appends[i].Events[j].ID
+	if base, exact := d.appends[i].Expected.Version(); exact && base+1 > base {
+		e, err := d.store.event(ctx, question{Last: versionOf(d.streams[i], base+1+uint64(j))}) //nolint:gosec // an index.
+		if err != nil || e != nil && e.ID == id {
+			return e, err
+		}
+	}
+	seq, err := d.store.placeOf(ctx, id)
+	if seq == 0 || err != nil {
+		return nil, err
+	}
+	e, err := d.store.event(ctx, question{Seq: seq})
+	if err == nil && (e == nil || e.ID != id) {
+		err = fmt.Errorf("message %d: the server takes it for event %s: %w", seq, id, eventstore.ErrCorrupt)
+	}
+	return e, err
+}
+
+// event asks the leader for an event, nil if there is none.
+func (s *Store) event(ctx context.Context, q question) (*stored, error) {
+	m, err := s.lookup(ctx, q)
+	if m == nil || err != nil {
+		return nil, err
+	}
+	e, err := s.decode(m.message())
+	if err != nil {
+		return nil, err
+	}
+	return &e, nil
+}
+
+// placeOf returns where the event with an id is stored, 0 if the server does not
+// know it, or no longer.
+//
+// Servers have no question for that. But they look at the id of what is published
+// before they look whether it may remove other messages, which on a stream that
+// denies purging nothing may: so such a message is never stored, and the refusal
+// tells whether the id is known.
+func (s *Store) placeOf(ctx context.Context, id uuid.UUID) (seq uint64, err error) {
+	doing := "look for event " + id.String()
+	err = s.insist(ctx, doing, func(ctx context.Context) error {
+		reply, err := s.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: s.subjects.guard, Header: nats.Header{
+			natsjs.MsgIDHeader: []string{id.String()}, rollupHeader: []string{rollupSubject},
+		}})
+		ack, what, err := answerOf(reply, err)
+		switch {
+		case ack.Duplicate:
+			seq = ack.Seq
+			return nil
+		case codeOf(err) == codeRollup:
+			return nil
+		case what == answerStored:
+			return fmt.Errorf("%s: the stream takes what would remove messages: %w", doing, &StreamError{
+				Stream: s.stream, Setting: "deny_purge", Have: "false", Want: "true", Reason: "whoever may publish could remove messages",
+			})
+		case what == answerRefused:
+			return permanent(s.stream, err)
+		default:
+			return again(err)
+		}
+	})
+	return seq, err
+}
+
+const (
+	rollupHeader  = natsjs.MsgRollup
+	rollupSubject = natsjs.MsgRollupSubject
+)
