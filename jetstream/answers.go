@@ -59,6 +59,9 @@ type acknowledgement struct {
 	Error     *natsjs.APIError `json:"error"`
 }
 
+// errIDKnown is the answer that an id is stored already.
+var errIDKnown = errors.New("the event's id is known")
+
 // answerOf says what a reply means, or the lack of one. The error is the server's
 // or the client's; it is nil if all is stored.
 func answerOf(reply *nats.Msg, err error) (acknowledgement, answer, error) {
@@ -74,7 +77,7 @@ func answerOf(reply *nats.Msg, err error) (acknowledgement, answer, error) {
 	}
 	switch {
 	case ack.Duplicate:
-		return ack, answerTaken, errors.New("the id is known")
+		return ack, answerTaken, errIDKnown
 	case ack.Seq == 0:
 		return ack, answerUnknown, errors.New("an acknowledgement without a sequence")
 	default:
@@ -103,11 +106,12 @@ func refusal(err *natsjs.APIError) answer {
 		return answerNothing
 	case codeStoreFailed, codeResources, codeServerResources, codeStorage:
 		return answerRefused
+	default:
+		if err.Code >= 500 {
+			return answerUnknown
+		}
+		return answerRefused
 	}
-	if err.Code >= 500 {
-		return answerUnknown
-	}
-	return answerRefused
 }
 
 // permanent gives a refusal its type.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
-	"github.com/evident-go/evident/internal/delay"
 )
 
 // Append implements [eventstore.Store]. One event is one message; several, of one
@@ -79,7 +78,8 @@ func (s *Store) newDelivery(appends []eventstore.Append) (*delivery, error) {
 
 // deliver makes one attempt after the other.
 func (d *delivery) deliver(ctx context.Context) (eventstore.Result, error) {
-	pauses, end := shortPauses(), time.Now().Add(longest)
+	tries := newTries()
+	defer tries.stop()
 	for {
 		result, err := d.attempt(ctx)
 		_, more := errors.AsType[*againError](err)
@@ -89,11 +89,10 @@ func (d *delivery) deliver(ctx context.Context) (eventstore.Result, error) {
 		if unusable := d.store.usable(ctx); unusable != nil {
 			return eventstore.Result{}, d.ended(withCause(unusable, err))
 		}
-		if time.Now().After(end) {
+		if !tries.more(ctx) {
 			return eventstore.Result{}, d.ended(unavailable("append to stream "+d.store.stream, err))
 		}
 		d.store.log.Debug("append is tried again", zap.Error(err))
-		_ = delay.For(ctx, pauses.NextBackOff()) // the next attempt asks ctx itself
 	}
 }
 
@@ -127,7 +126,7 @@ func (d *delivery) attempt(ctx context.Context) (eventstore.Result, error) {
 			return eventstore.Result{}, err
 		}
 		if !ok {
-			return d.judge(ctx)
+			return d.judge(ctx, false)
 		}
 		d.bases = bases
 	}
@@ -136,17 +135,14 @@ func (d *delivery) attempt(ctx context.Context) (eventstore.Result, error) {
 	case answerStored:
 		return d.done(last), nil
 	case answerTaken:
-		return d.judge(ctx)
+		return d.judge(ctx, codeOf(err) != codeWrongSequence)
 	case answerRefused:
 		return eventstore.Result{}, permanent(d.store.stream, err)
 	case answerUnknown:
 		d.unknown = true
-		return eventstore.Result{}, again(err)
 	case answerNothing:
-		return eventstore.Result{}, again(err)
-	default:
-		return eventstore.Result{}, again(err)
 	}
+	return eventstore.Result{}, again(err)
 }
 
 // done returns the result of an append whose last event is at position.

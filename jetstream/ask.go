@@ -26,16 +26,38 @@ func (e *againError) Unwrap() error { return e.err }
 
 func again(err error) error { return &againError{err} }
 
-// shortPauses are those between two attempts: from half a millisecond on, for a
+// tries paces what is tried again: with pauses from half a millisecond on, for a
 // server that was busy, to a twentieth of a second, for one that is gone.
-func shortPauses() *backoff.ExponentialBackOff {
-	return &backoff.ExponentialBackOff{InitialInterval: 500 * time.Microsecond, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond}
+type tries struct {
+	pauses *backoff.ExponentialBackOff
+	end    *time.Timer
 }
+
+func newTries() *tries {
+	return &tries{
+		pauses: &backoff.ExponentialBackOff{InitialInterval: 500 * time.Microsecond, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond},
+		end:    time.NewTimer(longest),
+	}
+}
+
+// more pauses, or until ctx ends, and reports whether there is time left.
+func (t *tries) more(ctx context.Context) bool {
+	select {
+	case <-t.end.C:
+		return false
+	default:
+		_ = delay.For(ctx, t.pauses.NextBackOff()) // the next try asks ctx itself
+		return true
+	}
+}
+
+func (t *tries) stop() { t.end.Stop() }
 
 // insist calls try, with a part of the time, until it returns anything but an
 // againError, or until there is no time left.
 func (s *Store) insist(ctx context.Context, doing string, try func(ctx context.Context) error) error {
-	pauses, end := shortPauses(), time.Now().Add(longest)
+	tries := newTries()
+	defer tries.stop()
 	for {
 		if err := s.usable(ctx); err != nil {
 			return err
@@ -49,10 +71,9 @@ func (s *Store) insist(ctx context.Context, doing string, try func(ctx context.C
 		if err := s.usable(ctx); err != nil {
 			return err
 		}
-		if time.Now().After(end) {
+		if !tries.more(ctx) {
 			return unavailable(doing, err)
 		}
-		_ = delay.For(ctx, pauses.NextBackOff()) // the loop asks ctx itself
 	}
 }
 

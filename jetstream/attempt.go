@@ -70,7 +70,7 @@ func (d *delivery) messages() []*nats.Msg {
 	body := 0
 	for i := range d.appends {
 		for j := range d.appends[i].Events {
-			m := d.event(&d.appends[i].Events[j], versionOf(d.streams[i], d.bases[i]+uint64(j)+1), d.bodies[body]) //nolint:gosec // an index.
+			m := d.event(&d.appends[i].Events[j], versionOf(d.streams[i], d.bases[i]+uint64(j)+1), d.bodies[body])
 			body++
 			if j == 0 {
 				m.Header[expectedHeader] = []string{notThere}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -133,7 +134,7 @@ func decodeEnvelope(data []byte) (stored, error) {
 		return stored{}, errors.New("envelope is too short")
 	}
 	if len(r.rest) > 0 {
-		e.Data = r.rest[:len(r.rest):len(r.rest)]
+		e.Data = slices.Clip(r.rest)
 	}
 	return e, nil
 }

@@ -29,8 +29,9 @@ var errConsumer = errors.New("a message was lost on the way")
 // has to be one. A consumer that is lost, or misses a message, is made again
 // behind the last message that came.
 func (r *reading) follow(ctx context.Context, filters []string, end uint64) error {
-	deadline, before := time.Now().Add(longest), r.low
-	for r.low < end {
+	idle := time.NewTimer(longest)
+	defer idle.Stop()
+	for before := r.low; r.low < end; before = r.low {
 		err := r.followOnce(ctx, filters, end)
 		if err == nil || errors.Is(err, errEnough) {
 			return err
@@ -42,10 +43,12 @@ func (r *reading) follow(ctx context.Context, filters []string, end uint64) erro
 			return err
 		}
 		if r.low > before {
-			deadline, before = time.Now().Add(longest), r.low
+			idle.Reset(longest)
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-idle.C:
 			return unavailable("read stream "+r.store.stream, err)
+		default:
 		}
 		r.store.log.Debug("consumer lost", zap.Uint64("position", r.low), zap.Error(err))
 		_ = delay.For(ctx, consumerPause) // the next attempt asks ctx itself

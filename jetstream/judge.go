@@ -13,9 +13,9 @@ import (
 )
 
 // judge asks the leader what stands in the way of an append: that it is stored
-// already, a conflict, or an id that is stored elsewhere. If nothing does any
-// more, the append is tried again on what there is now.
-func (d *delivery) judge(ctx context.Context) (eventstore.Result, error) {
+// already, a conflict, or an id that is stored elsewhere, if the server has said
+// so. If nothing does any more, the append is tried again on what there is now.
+func (d *delivery) judge(ctx context.Context, idKnown bool) (eventstore.Result, error) {
 	for i := range d.appends {
 		if len(d.appends[i].Events) == 0 {
 			continue
@@ -31,8 +31,10 @@ func (d *delivery) judge(ctx context.Context) (eventstore.Result, error) {
 	if err := d.store.checkExpectations(ctx, d.appends); err != nil {
 		return eventstore.Result{}, err
 	}
-	if err := d.duplicate(ctx); err != nil {
-		return eventstore.Result{}, err
+	if idKnown {
+		if err := d.duplicate(ctx); err != nil {
+			return eventstore.Result{}, err
+		}
 	}
 	d.bases = nil
 	return eventstore.Result{}, again(errors.New("another append came in between"))
@@ -53,7 +55,7 @@ func (d *delivery) repeat(ctx context.Context) (eventstore.Result, error) {
 			return eventstore.Result{}, err
 		}
 		if first == nil {
-			return eventstore.Result{}, d.duplicate(ctx)
+			return eventstore.Result{}, d.inPart(ctx)
 		}
 		if eventstore.StreamOf(first.Event) != a.Stream || !a.Expected.Holds(first.AggregateVersion-1) {
 			return eventstore.Result{}, &eventstore.DuplicateEventError{EventID: first.ID, Stream: a.Stream}
@@ -63,7 +65,7 @@ func (d *delivery) repeat(ctx context.Context) (eventstore.Result, error) {
 			return eventstore.Result{}, err
 		}
 		if last == nil {
-			return eventstore.Result{}, d.duplicate(ctx)
+			return eventstore.Result{}, d.inPart(ctx)
 		}
 		result.Versions[i] = last.AggregateVersion
 		if last.Position > result.Position {
@@ -109,6 +111,14 @@ func (d *delivery) duplicate(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// inPart refuses an append of which something is stored and something is not.
+func (d *delivery) inPart(ctx context.Context) error {
+	if err := d.duplicate(ctx); err != nil {
+		return err
+	}
+	return again(errors.New("the server has just forgotten an id"))
 }
 
 // find returns event j of append i if it is stored: at the version that it is

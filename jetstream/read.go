@@ -6,11 +6,9 @@ import (
 	"iter"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
-	"github.com/evident-go/evident/internal/delay"
 )
 
 // How many versions are asked for at a time: few at first, since most streams
@@ -30,7 +28,7 @@ func (s *Store) ReadStream(ctx context.Context, stream eventstore.Stream, query 
 		name := s.subjects.stream(stream)
 		left, size := limitOf(query.Limit), uint64(firstVersions)
 		for err == nil && low < high && left > 0 {
-			from, to := part(low, high, min(size, uint64(left)), query.Direction) //nolint:gosec // left is above 0.
+			from, to := part(low, high, min(size, uint64(left)), query.Direction)
 			var events []stored
 			if events, err = s.readVersions(ctx, name, from, to); err != nil {
 				break
@@ -119,7 +117,8 @@ func (s *Store) yieldAll(ctx context.Context, events []stored, yield func(event.
 // have to be there.
 func (s *Store) readVersions(ctx context.Context, stream string, low, high uint64) ([]stored, error) {
 	events := make([]stored, 0, high-low)
-	pauses, end := shortPauses(), time.Now().Add(longest)
+	tries := newTries()
+	defer tries.stop()
 	for low < high {
 		before := low
 		messages, err := s.page(ctx, pageQuestion{LastOf: versionsOf(stream, low, high)})
@@ -142,10 +141,9 @@ func (s *Store) readVersions(ctx context.Context, stream string, low, high uint6
 		if err := s.missing(ctx, stream, low+1); err != nil {
 			return nil, err
 		}
-		if time.Now().After(end) {
+		if !tries.more(ctx) {
 			return nil, unavailable("read stream "+s.stream, fmt.Errorf("no replica has version %d of %s", low+1, stream))
 		}
-		_ = delay.For(ctx, pauses.NextBackOff()) // the next page asks ctx itself
 	}
 	return events, nil
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"time"
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
-	"github.com/evident-go/evident/internal/delay"
 )
 
 // pageSize is how many messages are asked for at a time, and up to how many it is
@@ -137,7 +135,7 @@ func (r *reading) pages(ctx context.Context) error {
 		if !r.picks() {
 			size = min(size, uint64(r.left)) //nolint:gosec // is above 0 while anything is wanted.
 		}
-		messages, err := r.store.pageFrom(ctx, "", r.low+1, int(size)) //nolint:gosec // at most a page.
+		messages, err := r.store.pageFrom(ctx, "", r.low+1, int(size))
 		if err != nil {
 			return err
 		}
@@ -153,16 +151,16 @@ func (r *reading) pages(ctx context.Context) error {
 // pageFrom returns the next messages on a subject from a place on, at least one:
 // there has to be one. A replica that does not have it yet is behind.
 func (s *Store) pageFrom(ctx context.Context, filter string, from uint64, size int) ([]message, error) {
-	pauses, end := shortPauses(), time.Now().Add(longest)
+	tries := newTries()
+	defer tries.stop()
 	for {
 		messages, err := s.page(ctx, pageQuestion{Seq: from, Next: filter, Batch: size})
 		if len(messages) > 0 || err != nil {
 			return messages, err
 		}
-		if time.Now().After(end) {
+		if !tries.more(ctx) {
 			return nil, unavailable("read stream "+s.stream, errors.New("no replica has what the leader has"))
 		}
-		_ = delay.For(ctx, pauses.NextBackOff()) // the next page asks ctx itself
 	}
 }
 

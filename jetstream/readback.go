@@ -84,7 +84,7 @@ func (r *reading) window() uint64 {
 	if r.picks() || r.left > mostWanted {
 		return firstWindow
 	}
-	return uint64(max(r.left, 8)) //nolint:gosec // left is above 0.
+	return uint64(max(r.left, 8))
 }
 
 // readWindow reads the positions above low, up to high, on a subject. Behind is a
@@ -94,7 +94,7 @@ func (r *reading) window() uint64 {
 func (r *reading) readWindow(ctx context.Context, filter string, low, high, behind uint64) (events []stored, first uint64, ok bool, err error) {
 	first = behind
 	for at := low; at < min(high, behind); {
-		messages, err := r.store.pageFrom(ctx, filter, at+1, int(min(high-at, pageSize))) //nolint:gosec // at most a page.
+		messages, err := r.store.pageFrom(ctx, filter, at+1, int(min(high-at, pageSize)))
 		if err != nil {
 			return nil, 0, false, err
 		}

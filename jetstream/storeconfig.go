@@ -87,10 +87,5 @@ func (c Config) Validate() error {
 
 // stream returns the name of the stream of events.
 func (c Config) stream() string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x80 && isPlain(byte(r)) {
-			return r
-		}
-		return '_'
-	}, strings.ToUpper(c.Prefix))
+	return strings.ReplaceAll(strings.ToUpper(c.Prefix), ".", "_")
 }

@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"iter"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -74,3 +75,31 @@ func openEvents(tb testing.TB, js natsjs.JetStream, config jetstream.Config) *je
 	return store
 }
 
+// place is a stream that tests write to.
+func place(n uint64) eventstore.Stream {
+	return eventstore.Stream{TenantID: "acme", AggregateType: "Task", AggregateID: id(n)}
+}
+
+// jotted is an event that no stream has.
+func jotted(data string) event.Event {
+	return event.Event{ID: event.NewID(), Type: "Noted", SchemaVersion: 1, ActorID: "user:1", OccurredAt: start, Data: []byte(data)}
+}
+
+func notes(n int) []event.Event {
+	events := make([]event.Event, n)
+	for i := range events {
+		events[i] = jotted(`{}`)
+	}
+	return events
+}
+
+// gather reads a sequence to its end.
+func gather(tb testing.TB, events iter.Seq2[event.Event, error]) []event.Event {
+	tb.Helper()
+	var all []event.Event
+	for e, err := range events {
+		require.NoError(tb, err)
+		all = append(all, e)
+	}
+	return all
+}
