@@ -58,6 +58,7 @@ type delivery struct {
 
 	bases   []uint64 // the versions of the streams before the append; nil while they are not known
 	unknown bool     // whether an attempt may have been stored
+	absent  bool     // whether it is certain that nothing of it is stored, by this delivery or before
 }
 
 func (s *Store) newDelivery(appends []eventstore.Append) (*delivery, error) {
@@ -80,28 +81,23 @@ func (s *Store) newDelivery(appends []eventstore.Append) (*delivery, error) {
 func (d *delivery) deliver(ctx context.Context) (eventstore.Result, error) {
 	tries := newTries()
 	defer tries.stop()
+	var cause error
 	for {
 		result, err := d.attempt(ctx)
 		_, more := errors.AsType[*againError](err)
 		if err == nil || !more {
-			return result, d.ended(err)
+			return result, d.ended(withCause(err, cause))
 		}
-		if unusable := d.store.usable(ctx); unusable != nil {
-			return eventstore.Result{}, d.ended(withCause(unusable, err))
+		cause = err
+		if errors.Is(err, errOvertaken) {
+			tries.pauses.Reset() // the server is well, and whoever pauses is overtaken again
+			continue
 		}
 		if !tries.more(ctx) {
 			return eventstore.Result{}, d.ended(unavailable("append to stream "+d.store.stream, err))
 		}
 		d.store.log.Debug("append is tried again", zap.Error(err))
 	}
-}
-
-// withCause adds to the end of a deadline what the server said before.
-func withCause(end, err error) error {
-	if errors.Is(end, context.DeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
-		return errors.Join(end, err)
-	}
-	return end
 }
 
 // ended says with an error whether the append may be stored nevertheless. What
@@ -139,7 +135,7 @@ func (d *delivery) attempt(ctx context.Context) (eventstore.Result, error) {
 	case answerRefused:
 		return eventstore.Result{}, permanent(d.store.stream, err)
 	case answerUnknown:
-		d.unknown = true
+		d.unknown, d.absent = true, false
 	case answerNothing:
 	}
 	return eventstore.Result{}, again(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -58,9 +59,10 @@ func (t *tries) stop() { t.end.Stop() }
 func (s *Store) insist(ctx context.Context, doing string, try func(ctx context.Context) error) error {
 	tries := newTries()
 	defer tries.stop()
+	var cause error
 	for {
 		if err := s.usable(ctx); err != nil {
-			return err
+			return withCause(err, cause)
 		}
 		limited, cancel := context.WithTimeout(ctx, s.config.PublishTimeout)
 		err := try(limited)
@@ -68,13 +70,18 @@ func (s *Store) insist(ctx context.Context, doing string, try func(ctx context.C
 		if _, more := errors.AsType[*againError](err); !more {
 			return err
 		}
-		if err := s.usable(ctx); err != nil {
-			return err
-		}
-		if !tries.more(ctx) {
+		if cause = err; !tries.more(ctx) {
 			return unavailable(doing, err)
 		}
 	}
+}
+
+// withCause adds to the end of a deadline what was wrong until then.
+func withCause(end, cause error) error {
+	if cause == nil || !errors.Is(end, context.DeadlineExceeded) || errors.Is(cause, context.DeadlineExceeded) {
+		return end
+	}
+	return fmt.Errorf("%w: %w", end, cause)
 }
 
 // question asks the leader for one message: that at a place, or the last one on

@@ -1,8 +1,10 @@
 package jetstream
 
 import (
+	"context"
 	"errors"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
 	"github.com/evident-go/evident/eventstore"
@@ -22,6 +24,12 @@ func StreamOf(c Config) string { return c.withDefaults().stream() }
 
 // Deafen has a store hear no news of other processes' appends, and tell none.
 func Deafen(s *Store) { s.news.stop() }
+
+// Knows reports whether the server knows an event's id.
+func Knows(ctx context.Context, s *Store, id uuid.UUID) (bool, error) {
+	seq, err := s.placeOf(ctx, id)
+	return seq > 0, err
+}
 
 // EventSubject returns the subject of one version.
 func EventSubject(prefix string, stream eventstore.Stream, version uint64) string {

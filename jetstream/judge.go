@@ -16,17 +16,13 @@ import (
 // already, a conflict, or an id that is stored elsewhere, if the server has said
 // so. If nothing does any more, the append is tried again on what there is now.
 func (d *delivery) judge(ctx context.Context, idKnown bool) (eventstore.Result, error) {
-	for i := range d.appends {
-		if len(d.appends[i].Events) == 0 {
-			continue
-		}
-		place, err := d.find(ctx, i, 0)
-		if err != nil {
+	if idKnown || !d.absent {
+		if sent, err := d.sentBefore(ctx); err != nil {
 			return eventstore.Result{}, err
-		}
-		if place != nil {
+		} else if sent {
 			return d.repeat(ctx)
 		}
+		d.absent = true
 	}
 	if err := d.store.checkExpectations(ctx, d.appends); err != nil {
 		return eventstore.Result{}, err
@@ -37,7 +33,24 @@ func (d *delivery) judge(ctx context.Context, idKnown bool) (eventstore.Result, 
 		}
 	}
 	d.bases = nil
-	return eventstore.Result{}, again(errors.New("another append came in between"))
+	return eventstore.Result{}, again(errOvertaken)
+}
+
+// errOvertaken says that another append came in between.
+var errOvertaken = errors.New("another append came in between")
+
+// sentBefore reports whether the first event of any stream is stored already:
+// either the append is sent again, or its ids were used for something else.
+func (d *delivery) sentBefore(ctx context.Context) (bool, error) {
+	for i := range d.appends {
+		if len(d.appends[i].Events) == 0 {
+			continue
+		}
+		if place, err := d.find(ctx, i, 0); place != nil || err != nil {
+			return place != nil, err
+		}
+	}
+	return false, nil
 }
 
 // repeat answers an append that is sent again as it was answered at first. All
