@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/evident-go/evident/eventstore"
 )
 
 // Headers of what is read directly.
@@ -51,27 +54,71 @@ func (s *Store) page(ctx context.Context, q pageQuestion) (messages []message, e
 
 func (s *Store) pageOnce(ctx context.Context, asked []byte) ([]message, error) {
 	const doing = "read directly"
-	inbox := s.conn.NewRespInbox()
-	answers, err := s.conn.SubscribeSync(inbox)
+	reply, p := s.replies.expect()
+	defer s.replies.forget(reply)
+	if err := s.conn.PublishRequest(s.api.direct, reply, asked); err != nil {
+		return nil, lost(doing, err)
+	}
+	select {
+	case <-p.done:
+		return p.messages, p.err
+	case <-s.closing:
+		return nil, eventstore.ErrClosed
+	case <-ctx.Done():
+		return nil, lost(doing, ctx.Err())
+	}
+}
+
+// replies sorts out what is answered to which question. All answers of a store
+// come by one subscription: servers would tell each other of every new one.
+type replies struct {
+	inbox string
+	heard *nats.Subscription
+
+	mu      sync.Mutex
+	last    uint64
+	waiting map[string]*pageReader
+}
+
+func newReplies(conn *nats.Conn) (*replies, error) {
+	r := &replies{inbox: conn.NewInbox() + ".", waiting: make(map[string]*pageReader)}
+	heard, err := conn.Subscribe(r.inbox+"*", r.hear)
 	if err != nil {
-		return nil, lost(doing, err)
+		return nil, err
 	}
-	defer func() { _ = answers.Unsubscribe() }()                      // fails if the connection is closed
-	if err := answers.SetPendingLimits(-1, 2*pageBytes); err != nil { // what is dropped is noticed
-		return nil, lost(doing, err)
+	r.heard = heard
+	return r, heard.SetPendingLimits(-1, -1) // pages are bounded, and whatever is dropped is noticed
+}
+
+func (r *replies) stop() { _ = r.heard.Unsubscribe() } // fails if the connection is closed already
+
+// expect returns where to have a question answered.
+func (r *replies) expect() (reply string, p *pageReader) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last++
+	reply, p = r.inbox+strconv.FormatUint(r.last, 36), &pageReader{done: make(chan struct{})}
+	r.waiting[reply] = p
+	return reply, p
+}
+
+func (r *replies) forget(reply string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.waiting, reply)
+}
+
+func (r *replies) hear(m *nats.Msg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.waiting[m.Subject]
+	if p == nil {
+		return
 	}
-	if err := s.conn.PublishRequest(s.api.direct, inbox, asked); err != nil {
-		return nil, lost(doing, err)
-	}
-	var p pageReader
-	for {
-		m, err := answers.NextMsgWithContext(ctx)
-		if err != nil {
-			return nil, lost(doing, err)
-		}
-		if done, err := p.take(m); done || err != nil {
-			return p.messages, err
-		}
+	var done bool
+	if done, p.err = p.take(m); done || p.err != nil {
+		delete(r.waiting, m.Subject)
+		close(p.done)
 	}
 }
 
@@ -79,6 +126,8 @@ func (s *Store) pageOnce(ctx context.Context, asked []byte) ([]message, error) {
 type pageReader struct {
 	messages []message
 	last     uint64
+	err      error
+	done     chan struct{} // closed when all else is final
 }
 
 // take reports whether the answer is complete.

@@ -1,5 +1,16 @@
-// Package jetstream is the room of NATS JetStream. It publishes what happened,
-// and helps those who read it.
+// Package jetstream is the room of NATS JetStream. It keeps events, on one server
+// or on several that have replicas of them; and it publishes what happened, from
+// any store, and helps those who read it.
+//
+// A [Store] is an event store, for when one machine is no longer enough. It needs
+// servers of version 2.12.1 or newer; 2.14 is better.
+//
+//	config := jetstream.Config{Replicas: 3}
+//	err := jetstream.Provision(ctx, js, config) // once, by whoever may create streams
+//	store, err := jetstream.Open(ctx, js, config)
+//
+// Set "sync_interval: always" on each server: by default servers acknowledge
+// before the disk has confirmed, and no client can see which they do.
 //
 // A [Publisher] is a projection: run it like any other, and every record of the
 // audit trail becomes one message, ActivityRecorded v1, a CloudEvent in JSON.

@@ -118,6 +118,58 @@ func Example() {
 	// audit.v1.acme.activity.recorded.Note.written: "" did note.written to version 3
 }
 
+// ExampleStore stores an event and reads it back.
+func ExampleStore() {
+	connected(func(ctx context.Context, js natsjs.JetStream) error {
+		config := jetstream.Config{} // with Replicas: 3 in production
+		if err := jetstream.Provision(ctx, js, config); err != nil {
+			return err
+		}
+		store, err := jetstream.Open(ctx, js, config)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = store.Close() }()
+		e, err := event.New(event.WithActor(ctx, event.User("ada")), noted{Text: "buy milk"})
+		if err != nil {
+			return err
+		}
+		stream := eventstore.Stream{AggregateType: "Note", AggregateID: id(1)}
+		result, err := store.Append(ctx, eventstore.Append{Stream: stream, Expected: eventstore.NoStream(), Events: []event.Event{e}})
+		if err != nil {
+			return err
+		}
+		fmt.Println("position", result.Position, "version", result.Versions[0])
+		for e, err := range store.ReadStream(ctx, stream, eventstore.StreamQuery{}) {
+			if err != nil {
+				return err
+			}
+			fmt.Println(e.AggregateVersion, e.Type, e.ActorID, string(e.Data))
+		}
+		return nil
+	})
+	// Output:
+	// position 1 version 1
+	// 1 NoteWritten user:ada {"text":"buy milk"}
+}
+
+func ExampleProvision() {
+	connected(func(ctx context.Context, js natsjs.JetStream) error {
+		_, err := jetstream.Open(ctx, js, jetstream.Config{})
+		fmt.Println(err)
+		_, err = js.CreateStream(ctx, natsjs.StreamConfig{Name: "EVIDENT", Subjects: []string{"evident.e.>"}, DenyDelete: true, DenyPurge: true, Duplicates: 3600e9})
+		if err != nil {
+			return err
+		}
+		fmt.Println(jetstream.Provision(ctx, js, jetstream.Config{}))
+		return nil
+	})
+	// Output:
+	// stream "EVIDENT": setting name is missing and must be there: create it with jetstream.Provision
+	// nats: API error: code=404 err_code=10059 description=stream not found
+	// stream "EVIDENT": setting allow_atomic is false and must be true: an append would be stored in part; a server that is too old says so too
+}
+
 func ExampleToken() {
 	fmt.Println(jetstream.Token("acme"), jetstream.Token("a.b >"), jetstream.Token(""))
 	fmt.Println(jetstream.Subject("audit.v1", "a.b", "activity"))

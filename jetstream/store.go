@@ -64,6 +64,7 @@ type Store struct {
 
 	wakeups *wakeups
 	news    *news
+	replies *replies
 	closing chan struct{} // closed with the store
 	close   func()
 }
@@ -123,14 +124,27 @@ func Open(ctx context.Context, js natsjs.JetStream, config Config) (*Store, erro
 		id: idOf(have), limits: limits, log: config.Logger.With(zap.String("stream", have.Name)),
 		versions: known, wakeups: newWakeups(), closing: make(chan struct{}),
 	}
-	if s.news, err = listen(s.conn, s.subjects.news, s.wakeups.wake); err != nil {
+	if err := s.listen(); err != nil {
 		return nil, unavailable("listen on "+s.subjects.news, err)
+	}
+	return s, nil
+}
+
+// listen begins to hear answers and news, until the store is closed.
+func (s *Store) listen() (err error) {
+	if s.replies, err = newReplies(s.conn); err != nil {
+		return err
+	}
+	if s.news, err = listen(s.conn, s.subjects.news, s.wakeups.wake); err != nil {
+		s.replies.stop()
+		return err
 	}
 	s.close = sync.OnceFunc(func() {
 		close(s.closing)
 		s.news.stop()
+		s.replies.stop()
 	})
-	return s, nil
+	return nil
 }
 
 // limitsOf returns what fits into a message, besides everything that is around a
