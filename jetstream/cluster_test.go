@@ -185,3 +185,30 @@ func requireLedgers(t *testing.T, store *jetstream.Store, ledgers []*ledger) {
 		}
 	}
 }
+
+// TestTrapAServerThatIsKilled kills the only server while writers append, again
+// and again: its files have every append whole, or not at all.
+func TestTrapAServerThatIsKilled(t *testing.T) {
+	t.Parallel()
+	const writers, kills = 4, 3
+	server := natstest.StartProcess(t)
+	config := jetstream.Config{Prefix: "evident", PublishTimeout: 500 * time.Millisecond}
+	store := newEvents(t, server.JetStream(t), config)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ledgers := make([]*ledger, writers)
+	var all sync.WaitGroup
+	for i := range ledgers {
+		ledgers[i] = &ledger{store: store, own: place(uint64(i) + 1), shared: place(100)}
+		all.Go(func() { assert.NoError(t, ledgers[i].write(ctx)) })
+	}
+	for range kills {
+		awaitProgress(t, ledgers)
+		server.Kill()
+		server.Restart(t)
+	}
+	awaitProgress(t, ledgers)
+	stop()
+	all.Wait()
+	requireLedgers(t, store, ledgers)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -157,7 +158,7 @@ func ExampleProvision() {
 	connected(func(ctx context.Context, js natsjs.JetStream) error {
 		_, err := jetstream.Open(ctx, js, jetstream.Config{})
 		fmt.Println(err)
-		_, err = js.CreateStream(ctx, natsjs.StreamConfig{Name: "EVIDENT", Subjects: []string{"evident.e.>"}, DenyDelete: true, DenyPurge: true, Duplicates: 3600e9})
+		_, err = js.CreateStream(ctx, natsjs.StreamConfig{Name: "EVIDENT", Subjects: []string{"evident.e.>"}, DenyDelete: true, DenyPurge: true, Duplicates: time.Hour})
 		if err != nil {
 			return err
 		}
