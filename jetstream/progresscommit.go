@@ -1,0 +1,252 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/evident-go/evident/event"
+)
+
+// commit writes all changes or none. The error is errMoved if a key has another
+// revision than was expected; [*event.TooLargeError] for more changes than a
+// server takes at once, or one that is too large; [*StreamError] for what the
+// server refuses; and [*UnavailableError] if it is not known whether they were
+// written: until the time of ctx is over they are sent again, under the same ids,
+// so that they are written once at the most. First is the sequence of the first
+// change, 0 if it is not known.
+func (b *bucket) commit(ctx context.Context, changes []keyChange) (first uint64, err error) {
+	if len(changes) == 0 {
+		return 0, nil
+	}
+	if len(changes) > mostChanges {
+		return 0, &event.TooLargeError{Field: "transaction", Size: len(changes), Limit: mostChanges, Unit: "changes; have fewer events in a batch"}
+	}
+	id := uuid.NewString()
+	doing := "write " + changes[0].key
+	sent := false
+	for tries := retries(); ; {
+		if err := b.mayWrite(ctx, doing, sent); err != nil {
+			return 0, err
+		}
+		last, err := b.send(ctx, id, changes)
+		if err == nil {
+			return last - uint64(len(changes)) + 1, nil
+		}
+		known, retry := b.outcome(ctx, id, changes, err, sent)
+		if !retry {
+			return 0, b.writeError(doing, changes, known)
+		}
+		sent = sent || isUnknown(err)
+		if late := tries.wait(ctx); late != nil {
+			return 0, unavailable(doing, errors.Join(err, late))
+		}
+	}
+}
+
+// mayWrite refuses to begin without a connection: what was not sent is known not
+// to be written.
+func (b *bucket) mayWrite(ctx context.Context, doing string, sent bool) error {
+	if err := ctx.Err(); err != nil {
+		if sent {
+			return unavailable(doing, err)
+		}
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	if !sent && !b.js.Conn().IsConnected() {
+		return unavailable(doing, nats.ErrDisconnected)
+	}
+	return nil
+}
+
+// outcome says what an answer means, or that the same is to be sent again.
+func (b *bucket) outcome(ctx context.Context, id string, changes []keyChange, err error, sent bool) (known error, retry bool) {
+	switch code := codeOf(err); {
+	case code == bucketRepeated: // ids are this commit's alone
+		return nil, false
+	case code == bucketMoved && !sent:
+		return errMoved, false
+	case code == bucketMoved: // by this very commit, it may be
+		found, err := b.get(ctx, changes[0].key)
+		if err != nil {
+			return nil, true
+		}
+		if found.id == messageID(id, 0) {
+			return nil, false
+		}
+		return errMoved, false
+	case code == bucketBusy, code == bucketDuplicating, code == bucketIncomplete, code == bucketCrowded:
+		return nil, true
+	case errors.Is(err, nats.ErrMaxPayload), code == bucketFull, isRefusal(err):
+		return err, false
+	default:
+		return nil, true
+	}
+}
+
+// isUnknown reports whether what was sent may have been written.
+func isUnknown(err error) bool {
+	answer, ok := errors.AsType[*natsjs.APIError](err)
+	return !ok || answer.Code >= 500 && answer.ErrorCode != bucketDuplicating
+}
+
+// writeError gives an answer a type.
+func (b *bucket) writeError(doing string, changes []keyChange, err error) error {
+	if err == nil || errors.Is(err, errMoved) {
+		return err
+	}
+	for i := range changes {
+		m := &nats.Msg{Subject: b.root + changes[i].key, Data: changes[i].data}
+		if limit := b.js.Conn().MaxPayload(); int64(m.Size()) > limit || len(changes) == 1 {
+			if tooLarge := sizeError(m, limit, err); tooLarge != nil {
+				return fmt.Errorf("%s: %w", doing, tooLarge)
+			}
+		}
+	}
+	if codeOf(err) == bucketFull {
+		return fmt.Errorf("%s: %w", doing, errors.Join(&StreamError{Stream: b.stream, Setting: "max_bytes", Have: "reached", Want: "larger", Reason: "there is no room"}, err))
+	}
+	return fmt.Errorf("%s: %w", doing, errors.Join(&StreamError{Stream: b.stream, Setting: "configuration", Have: "refused by the server", Want: "accepted", Reason: err.Error()}, err))
+}
+
+// send sends all changes once and waits for one answer. Last is the sequence of
+// the last change.
+func (b *bucket) send(ctx context.Context, id string, changes []keyChange) (last uint64, err error) {
+	limited, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	if len(changes) == 1 {
+		return b.acknowledged(b.js.PublishMsg(limited, b.message(id, 0, &changes[0]), natsjs.WithRetryAttempts(0)))
+	}
+	return b.sendBatch(limited, id, changes)
+}
+
+// acknowledged takes note of an acknowledgement.
+func (b *bucket) acknowledged(ack *natsjs.PubAck, err error) (last uint64, _ error) {
+	if err != nil {
+		return 0, err
+	}
+	b.heard(ack.Sequence)
+	return ack.Sequence, nil
+}
+
+// sendBatch sends changes that are written together. Each attempt is a batch of
+// its own; the ids of the messages stay.
+func (b *bucket) sendBatch(ctx context.Context, id string, changes []keyChange) (last uint64, err error) {
+	batch, conn, end := uuid.NewString(), b.js.Conn(), len(changes)-1
+	for i := range end {
+		if err := conn.PublishMsg(b.batched(batch, id, i, changes)); err != nil {
+			return 0, err
+		}
+	}
+	m := b.batched(batch, id, end, changes)
+	m.Header[headerCommit] = []string{"1"}
+	answer, err := conn.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	return b.acknowledged(parseAck(answer.Data))
+}
+
+// batched is a change as a message of a batch.
+func (b *bucket) batched(batch, id string, place int, changes []keyChange) *nats.Msg {
+	m := b.message(id, place, &changes[place])
+	m.Header[headerBatch] = []string{batch}
+	m.Header[headerPlace] = []string{strconv.Itoa(place + 1)}
+	return m
+}
+
+// parseAck reads the answer to a batch.
+func parseAck(data []byte) (*natsjs.PubAck, error) {
+	var answer struct {
+		natsjs.PubAck
+
+		Error *natsjs.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Error != nil {
+		return nil, answer.Error
+	}
+	if answer.Stream == "" {
+		return nil, natsjs.ErrInvalidJSAck
+	}
+	return &answer.PubAck, nil
+}
+
+func messageID(id string, place int) string { return id + "/" + strconv.Itoa(place) }
+
+// message is a change as it is sent.
+func (b *bucket) message(id string, place int, c *keyChange) *nats.Msg {
+	header := nats.Header{
+		natsjs.MsgIDHeader:          []string{messageID(id, place)},
+		natsjs.ExpectedStreamHeader: []string{b.stream},
+	}
+	if c.guarded {
+		header[natsjs.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(c.revision, 10)}
+	}
+	if c.data == nil {
+		header[headerOperation] = []string{"DEL"}
+		header[headerTTL] = []string{markTTL}
+	}
+	return &nats.Msg{Subject: b.root + c.key, Header: header, Data: c.data}
+}
+
+// commitEach writes changes each for itself, and returns the keys of those that
+// have another revision than was expected.
+func (b *bucket) commitEach(ctx context.Context, changes []keyChange) (moved map[string]bool, err error) {
+	const atOnce = 32
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		errs  []error
+		queue = make(chan keyChange)
+	)
+	moved = make(map[string]bool)
+	for range min(atOnce, len(changes)) {
+		wg.Go(func() {
+			for c := range queue {
+				_, err := b.commit(ctx, []keyChange{c})
+				mu.Lock()
+				if errors.Is(err, errMoved) {
+					moved[c.key] = true
+				} else {
+					errs = append(errs, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, c := range changes {
+		queue <- c
+	}
+	close(queue)
+	wg.Wait()
+	return moved, errors.Join(errs...)
+}
+
+// purge takes away for good what was written below patterns before a sequence. It
+// is of no consequence if it fails: what it would take away nobody reads, and it
+// goes with what is purged the next time.
+func (b *bucket) purge(ctx context.Context, before uint64, patterns ...string) {
+	limited, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	stream, err := b.js.Stream(limited, b.stream)
+	if err != nil || before <= 1 {
+		b.log.Debug("what was cleared stays for now", zap.Error(err))
+		return
+	}
+	for _, pattern := range patterns {
+		if err := stream.Purge(limited, natsjs.WithPurgeSubject(b.root+pattern), natsjs.WithPurgeSequence(before)); err != nil {
+			b.log.Debug("what was cleared stays for now", zap.Error(err))
+		}
+	}
+}
