@@ -190,6 +190,7 @@ func park(ctx context.Context, d *draft, l dlq.Letter) error {
 	if err := store(d, letterKey(l.Sequence, l.Position), value); err != nil {
 		return err
 	}
+	d.precede(letterKey(l.Sequence, l.Position))
 	return store(d, sequenceKey(l.Sequence), list)
 }
 

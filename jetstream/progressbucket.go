@@ -67,6 +67,7 @@ type keyChange struct {
 	data     []byte // nil to remove it
 	guarded  bool   // whether the key must have the revision
 	revision uint64
+	ahead    bool // whether it may be written before the others: nobody reads it without one of them
 }
 
 var (

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -18,17 +19,39 @@ import (
 
 // commit writes all changes or none. The error is errMoved if a key has another
 // revision than was expected; [*event.TooLargeError] for more changes than a
-// server takes at once, or one that is too large; [*StreamError] for what the
+// server takes at once, apart from those that may go ahead, or one that is too
+// large; [*StreamError] for what the
 // server refuses; and [*UnavailableError] if it is not known whether they were
 // written: until the time of ctx is over they are sent again, under the same ids,
 // so that they are written once at the most. First is the sequence of the first
 // change, 0 if it is not known.
 func (b *bucket) commit(ctx context.Context, changes []keyChange) (first uint64, err error) {
+	if len(changes) <= mostChanges {
+		return b.write(ctx, changes)
+	}
+	var early, rest []keyChange
+	for _, c := range changes {
+		if c.ahead {
+			early = append(early, c)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	if len(rest) > mostChanges {
+		return 0, fmt.Errorf("%w; have fewer events in a batch", &event.TooLargeError{Field: "transaction", Size: len(rest), Limit: mostChanges, Unit: "changes"})
+	}
+	for some := range slices.Chunk(early, mostChanges) {
+		if _, err := b.write(ctx, some); err != nil {
+			return 0, err
+		}
+	}
+	return b.write(ctx, rest)
+}
+
+// write is commit for as many changes as the server takes at once.
+func (b *bucket) write(ctx context.Context, changes []keyChange) (first uint64, err error) {
 	if len(changes) == 0 {
 		return 0, nil
-	}
-	if len(changes) > mostChanges {
-		return 0, &event.TooLargeError{Field: "transaction", Size: len(changes), Limit: mostChanges, Unit: "changes; have fewer events in a batch"}
 	}
 	id := uuid.NewString()
 	doing := "write " + changes[0].key

@@ -16,6 +16,7 @@ type draft struct {
 	bucket  *bucket
 	read    map[string]cell     // by key, as first read; what it says of revisions is what is expected
 	written map[string][]byte   // by key; nil for one that is removed
+	ahead   map[string]struct{} // keys that nobody reads before another one names them
 	order   []string            // of the keys that were written
 	held    map[string]struct{} // keys that must stay as they were read, though they are not written
 	shown   map[string]struct{} // keys whose values somebody outside has seen
@@ -24,7 +25,7 @@ type draft struct {
 }
 
 func newDraft(b *bucket) *draft {
-	return &draft{bucket: b, read: make(map[string]cell), written: make(map[string][]byte), held: make(map[string]struct{}), shown: make(map[string]struct{})}
+	return &draft{bucket: b, read: make(map[string]cell), written: make(map[string][]byte), ahead: make(map[string]struct{}), held: make(map[string]struct{}), shown: make(map[string]struct{})}
 }
 
 // get returns the data of a key, nil if there is none.
@@ -111,6 +112,10 @@ func (d *draft) put(key string, data []byte) {
 	d.written[key] = data
 }
 
+// precede notes that a key that is written is read by nobody before another key
+// names it, which is written, too.
+func (d *draft) precede(key string) { d.ahead[key] = struct{}{} }
+
 func (d *draft) remove(key string) { d.put(key, nil) }
 
 // hold has the commit fail if a key that was read has changed.
@@ -158,7 +163,8 @@ func (d *draft) changes() []keyChange {
 	changes := make([]keyChange, 0, len(d.order)+len(d.held))
 	for _, key := range d.order {
 		known, guarded := d.read[key]
-		changes = append(changes, keyChange{key: key, data: d.written[key], guarded: guarded, revision: known.revision})
+		_, ahead := d.ahead[key]
+		changes = append(changes, keyChange{key: key, data: d.written[key], guarded: guarded, revision: known.revision, ahead: ahead && !guarded})
 	}
 	for key := range d.held {
 		if _, ok := d.written[key]; !ok {
