@@ -129,14 +129,31 @@ func (s deadLetters) Park(ctx context.Context, letters ...dlq.Letter) error {
 	if len(letters) == 0 {
 		return nil
 	}
-	for _, of := range versionsOf(letters) {
-		release, err := s.session.hold(ctx, of.Projection, of.Version, changing)
-		if err != nil {
-			return err
-		}
-		defer release()
+	release, err := s.holdAll(ctx, versionsOf(letters))
+	defer release()
+	if err != nil {
+		return err
 	}
 	return s.session.change(ctx, func(ctx context.Context, d *draft) error { return parkAll(ctx, d, letters) })
+}
+
+// holdAll takes the turns of versions. What it returns gives back those that it
+// has, also after an error.
+func (s deadLetters) holdAll(ctx context.Context, versions []registry.Name) (release func(), err error) {
+	var held []func()
+	release = func() {
+		for _, one := range held {
+			one()
+		}
+	}
+	for _, of := range versions {
+		one, err := s.session.hold(ctx, of.Projection, of.Version, changing)
+		if err != nil {
+			return release, err
+		}
+		held = append(held, one)
+	}
+	return release, nil
 }
 
 // versionsOf returns the versions that letters are of, each once, in an order in

@@ -55,7 +55,7 @@ func openProgress(ctx context.Context, js natsjs.JetStream, c progressConfig) (*
 	if err != nil {
 		return nil, err
 	}
-	p := &progress{bucket: newBucket(js, c, have.Replicas), now: c.now}
+	p := &progress{bucket: newBucket(js, c, have.Replicas), now: c.now, server: serverClock{local: time.Now}}
 	if err := p.bucket.checkAbout(ctx, c.prefix); err != nil {
 		return nil, err
 	}
@@ -247,8 +247,9 @@ func (t *turns) try(name string) (release func(), busy <-chan struct{}) {
 // serverClock is the clock of the server that leads the bucket, as far as this
 // process knows it: the time of its last answer, and what has passed since by
 // this process's own clock, which may be set to whatever it likes. It is behind
-// the server's by no more than the way of an answer. The zero value is ready.
+// the server's by no more than the way of an answer.
 type serverClock struct {
+	local func() time.Time // this process's own clock
 	mu    sync.Mutex
 	said  time.Time // by the server; zero if it was never asked
 	heard time.Time // by this process, when the answer came
@@ -261,13 +262,13 @@ const freshClock = 10 * time.Second
 func (c *serverClock) time(ctx context.Context, b *bucket) (time.Time, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if passed := time.Since(c.heard); !c.said.IsZero() && passed < freshClock {
+	if passed := c.local().Sub(c.heard); !c.said.IsZero() && passed < freshClock {
 		return c.said.Add(passed), nil
 	}
 	info, err := b.info(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
-	c.said, c.heard = info.TimeStamp, time.Now()
+	c.said, c.heard = info.TimeStamp, c.local()
 	return c.said, nil
 }

@@ -2,6 +2,7 @@ package jetstream_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func benchLetter(b *testing.B, p jetstream.Progress) {
 	for b.Loop() {
 		tx, err := p.Begin(b.Context())
 		require.NoError(b, err)
-		require.NoError(b, tx.DeadLetters().Park(b.Context(), waiting(fmt.Sprint(at%100), at+1)))
+		require.NoError(b, tx.DeadLetters().Park(b.Context(), waiting(strconv.FormatUint(at%100, 10), at+1)))
 		require.NoError(b, tx.Checkpoints().Move(b.Context(), titles, checkpoint.Move{From: at, To: at + 1, StoreID: id(1)}))
 		require.NoError(b, tx.Commit(b.Context()))
 		at++

@@ -26,20 +26,20 @@ import (
 // house is a server, or a cluster, with room for many stores.
 type house struct {
 	replicas int
-	connect  func(t testing.TB) natsjs.JetStream
+	connect  func(tb testing.TB) natsjs.JetStream
 	stores   atomic.Int64
 }
 
 func oneServer(tb testing.TB) *house {
 	tb.Helper()
 	server := natstest.Start(tb)
-	return &house{replicas: 1, connect: func(t testing.TB) natsjs.JetStream { t.Helper(); return server.JetStream(t) }}
+	return &house{replicas: 1, connect: func(tb testing.TB) natsjs.JetStream { tb.Helper(); return server.JetStream(tb) }}
 }
 
 func threeServers(tb testing.TB) *house {
 	tb.Helper()
 	cluster := natstest.StartCluster(tb)
-	return &house{replicas: 3, connect: func(t testing.TB) natsjs.JetStream { t.Helper(); return cluster.JetStream(t) }}
+	return &house{replicas: 3, connect: func(tb testing.TB) natsjs.JetStream { tb.Helper(); return cluster.JetStream(tb) }}
 }
 
 // config describes a store that nobody else has.
@@ -48,24 +48,24 @@ func (h *house) config(now func() time.Time) jetstream.ProgressConfig {
 }
 
 // open opens progress of which nothing is there yet.
-func (h *house) open(t testing.TB, now func() time.Time) jetstream.Progress {
-	t.Helper()
-	return h.reopen(t, h.config(now))
+func (h *house) open(tb testing.TB, now func() time.Time) jetstream.Progress {
+	tb.Helper()
+	return h.reopen(tb, h.config(now))
 }
 
 // reopen opens progress over a connection of its own.
-func (h *house) reopen(t testing.TB, config jetstream.ProgressConfig) jetstream.Progress {
-	t.Helper()
-	js := h.connect(t)
-	require.Eventually(t, func() bool {
-		err := jetstream.ProvisionProgress(t.Context(), js, config)
+func (h *house) reopen(tb testing.TB, config jetstream.ProgressConfig) jetstream.Progress {
+	tb.Helper()
+	js := h.connect(tb)
+	require.Eventually(tb, func() bool {
+		err := jetstream.ProvisionProgress(tb.Context(), js, config)
 		if err != nil {
-			require.True(t, jetstream.IsRetryable(err), "%v", err)
+			require.True(tb, jetstream.IsRetryable(err), "%v", err)
 		}
 		return err == nil
 	}, patience, tick)
-	p, err := jetstream.OpenProgress(t.Context(), js, config)
-	require.NoError(t, err)
+	p, err := jetstream.OpenProgress(tb.Context(), js, config)
+	require.NoError(tb, err)
 	return p
 }
 
@@ -147,7 +147,10 @@ func TestConformanceOnReplicas(t *testing.T) {
 	}
 }
 
+// The model is played on replicas: a server that is alone writes each
+// transaction of several keys to the disk three times, and then the leases of
+// the game, whose clock leaps, end before its work does.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	projectiontest.Play(t, oneServer(t).projections)
+	projectiontest.Play(t, threeServers(t).projections)
 }

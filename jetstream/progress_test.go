@@ -21,6 +21,7 @@ import (
 	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/delay"
 	"github.com/evident-go/evident/internal/natstest"
 	"github.com/evident-go/evident/jetstream"
 	"github.com/evident-go/evident/lease"
@@ -458,7 +459,7 @@ func TestAnswerThatIsLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			way := &deaf{}
-			house := &house{replicas: h.replicas, connect: func(t testing.TB) natsjs.JetStream { t.Helper(); return h.connect(t, nats.SetCustomDialer(way)) }}
+			house := &house{replicas: h.replicas, connect: func(tb testing.TB) natsjs.JetStream { tb.Helper(); return h.connect(tb, nats.SetCustomDialer(way)) }}
 			config := house.config(nil)
 			config.Timeout = 300 * time.Millisecond
 			p := house.reopen(t, config)
@@ -482,7 +483,7 @@ func TestAnswerThatIsLost(t *testing.T) {
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t)
-	house := &house{replicas: 1, connect: func(t testing.TB) natsjs.JetStream { t.Helper(); return server.JetStream(t) }}
+	house := &house{replicas: 1, connect: func(tb testing.TB) natsjs.JetStream { tb.Helper(); return server.JetStream(tb) }}
 	p := house.open(t, nil)
 	require.NoError(t, p.DeadLetters().Park(t.Context(), waiting("a", 1)))
 	tx := begin(t, p)
@@ -509,57 +510,92 @@ func TestOutage(t *testing.T) {
 	assert.Equal(t, []uint64{1}, positionsOf(t, p.DeadLetters(), "a"))
 }
 
-// While leaders come and go, each transaction is done whole and once.
-func TestTransactionsWhileLeadersChange(t *testing.T) {
-	t.Parallel()
-	cluster := natstest.StartCluster(t)
-	h := &house{replicas: 3, connect: func(t testing.TB) natsjs.JetStream { t.Helper(); return cluster.JetStream(t) }}
-	config := h.config(nil)
-	config.Timeout = 300 * time.Millisecond
-	p, stream := h.reopen(t, config), jetstream.ProgressStream(config).Name
-	acknowledged := make(chan uint64, 1)
-	stop := background(t, func(ctx context.Context) error {
+// stepping is a runner that takes one step after the other, whatever happens to
+// its server, and says how far it was told that it has come.
+type stepping struct {
+	progress jetstream.Progress
+	at       atomic.Uint64
+	stop     func() error
+}
+
+func keepStepping(t *testing.T, p jetstream.Progress) *stepping {
+	t.Helper()
+	s := &stepping{progress: p}
+	s.stop = background(t, func(ctx context.Context) error {
 		for ctx.Err() == nil {
 			at, err := step(ctx, p)
-			if err != nil && ctx.Err() == nil && !jetstream.IsRetryable(err) && !errors.Is(err, checkpoint.ErrMoved) {
+			switch {
+			case err == nil:
+				s.at.Store(at)
+			case ctx.Err() == nil && !jetstream.IsRetryable(err) && !errors.Is(err, checkpoint.ErrMoved):
 				return err
-			}
-			if err == nil {
-				select {
-				case <-acknowledged:
-				default:
-				}
-				acknowledged <- at
+			default:
+				_ = delay.For(ctx, tick) // a server that is gone is not asked without end
 			}
 		}
 		return nil
 	})
-	await := func(beyond uint64) uint64 {
-		for at := range acknowledged {
-			if at > beyond {
-				return at
-			}
-		}
-		return 0
-	}
-	at := await(20)
-	for range 3 {
-		cluster.StepDown(t, stream)
-		at = await(at + 10)
-	}
-	leader := cluster.AwaitLeader(t, stream)
-	leader.Stop()
-	at = await(at + 10)
-	leader.Restart(t)
-	at = await(at + 10)
-	require.NoError(t, stop())
-	end := standsAt(t, p.Checkpoints())
-	assert.GreaterOrEqual(t, end, at)
-	got := positionsOf(t, p.DeadLetters(), "a")
+	return s
+}
+
+// await waits until it has come so far beyond where it was.
+func (s *stepping) await(t *testing.T, steps uint64) {
+	t.Helper()
+	first := s.at.Load()
+	require.Eventually(t, func() bool { return s.at.Load() >= first+steps }, patience, tick)
+}
+
+// requireWhole requires that each step was taken whole and once.
+func (s *stepping) requireWhole(t *testing.T) {
+	t.Helper()
+	require.NoError(t, s.stop())
+	// One step more, behind which what was on its way at the end comes too late.
+	require.Eventually(t, func() bool { _, err := step(t.Context(), s.progress); return err == nil }, patience, tick)
+	end := standsAt(t, s.progress.Checkpoints())
+	require.Greater(t, end, s.at.Load())
+	got := positionsOf(t, s.progress.DeadLetters(), "a")
 	require.Len(t, got, int(end))
 	for i, position := range got {
 		require.Equal(t, uint64(i)+1, position)
 	}
+}
+
+// While leaders come and go, each transaction is done whole and once.
+func TestTransactionsWhileLeadersChange(t *testing.T) {
+	t.Parallel()
+	cluster := natstest.StartCluster(t)
+	h := &house{replicas: 3, connect: func(tb testing.TB) natsjs.JetStream { tb.Helper(); return cluster.JetStream(tb) }}
+	config := h.config(nil)
+	config.Timeout = 300 * time.Millisecond
+	name := jetstream.ProgressStream(config).Name
+	s := keepStepping(t, h.reopen(t, config))
+	s.await(t, 20)
+	for range 3 {
+		cluster.StepDown(t, name)
+		s.await(t, 10)
+	}
+	leader := cluster.AwaitLeader(t, name)
+	leader.Stop()
+	s.await(t, 10)
+	leader.Restart(t)
+	s.await(t, 10)
+	s.requireWhole(t)
+}
+
+// A server that is killed has what it has acknowledged, and no half of anything.
+func TestTransactionsWhileTheServerIsKilled(t *testing.T) {
+	t.Parallel()
+	server := natstest.StartProcess(t)
+	h := &house{replicas: 1, connect: func(tb testing.TB) natsjs.JetStream { tb.Helper(); return server.JetStream(tb) }}
+	config := h.config(nil)
+	config.Timeout = 300 * time.Millisecond
+	s := keepStepping(t, h.reopen(t, config))
+	for range 4 {
+		s.await(t, 10)
+		server.Restart(t) // which kills it
+	}
+	s.await(t, 10)
+	s.requireWhole(t)
 }
 
 // step parks the next letter and moves the checkpoint, in one transaction.

@@ -117,11 +117,16 @@ const (
 
 // pauses are the pauses between attempts at the same.
 type pauses struct {
+	clock func() time.Time
 	began time.Time
 	count int
 }
 
-func retries() *pauses { return &pauses{began: time.Now()} }
+func retries() *pauses {
+	p := &pauses{clock: time.Now}
+	p.began = p.clock()
+	return p
+}
 
 // errGivenUp says that something was tried for longestTry.
 var errGivenUp = fmt.Errorf("given up after %s", longestTry)
@@ -129,12 +134,12 @@ var errGivenUp = fmt.Errorf("given up after %s", longestTry)
 // wait waits before the next attempt, unless there shall be none.
 func (p *pauses) wait(ctx context.Context) error {
 	const first, longest = 500 * time.Microsecond, 50 * time.Millisecond
-	if time.Since(p.began) > longestTry {
+	if p.clock().Sub(p.began) > longestTry {
 		return errGivenUp
 	}
 	pause := min(first<<min(p.count, 10), longest)
 	p.count++
-	return delay.For(ctx, pause/2+rand.N(pause)) //nolint:gosec // so that those who race do not do so again.
+	return delay.For(ctx, pause/2+rand.N(pause)) // so that those who race do not do so again
 }
 
 // ask sends a question about the stream and returns the answer.

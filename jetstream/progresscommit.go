@@ -64,8 +64,8 @@ func (b *bucket) write(ctx context.Context, changes []keyChange) (first uint64, 
 		if err == nil {
 			return last - uint64(len(changes)) + 1, nil
 		}
-		known, retry := b.outcome(ctx, id, changes, err, sent)
-		if !retry {
+		again, known := b.outcome(ctx, id, &changes[0], err, sent)
+		if !again {
 			return 0, b.writeError(doing, changes, known)
 		}
 		sent = sent || isUnknown(err)
@@ -90,28 +90,26 @@ func (b *bucket) mayWrite(ctx context.Context, doing string, sent bool) error {
 	return nil
 }
 
-// outcome says what an answer means, or that the same is to be sent again.
-func (b *bucket) outcome(ctx context.Context, id string, changes []keyChange, err error, sent bool) (known error, retry bool) {
-	switch code := codeOf(err); {
-	case code == bucketRepeated: // ids are this commit's alone
-		return nil, false
-	case code == bucketMoved && !sent:
-		return errMoved, false
-	case code == bucketMoved: // by this very commit, it may be
-		found, err := b.get(ctx, changes[0].key)
-		if err != nil {
-			return nil, true
+// outcome says whether the same is to be sent again after an answer that is no
+// acknowledgement, and, if not, what the answer means.
+func (b *bucket) outcome(ctx context.Context, id string, first *keyChange, answer error, sent bool) (again bool, known error) {
+	switch code := codeOf(answer); {
+	case code == bucketRepeated: // the ids are this commit's alone
+		return false, nil
+	case code == bucketMoved && sent: // by this very commit, it may be
+		found, err := b.get(ctx, first.key)
+		if err == nil && found.id != messageID(id, 0) {
+			return false, errMoved
 		}
-		if found.id == messageID(id, 0) {
-			return nil, false
-		}
-		return errMoved, false
+		return err != nil, nil
+	case code == bucketMoved:
+		return false, errMoved
 	case code == bucketBusy, code == bucketDuplicating, code == bucketIncomplete, code == bucketCrowded:
-		return nil, true
-	case errors.Is(err, nats.ErrMaxPayload), code == bucketFull, isRefusal(err):
-		return err, false
+		return true, nil
+	case errors.Is(answer, nats.ErrMaxPayload), code == bucketFull, isRefusal(answer):
+		return false, answer
 	default:
-		return nil, true
+		return true, nil
 	}
 }
 

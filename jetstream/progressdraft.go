@@ -44,7 +44,8 @@ func (d *draft) get(ctx context.Context, key string) ([]byte, error) {
 	return found.data, nil
 }
 
-// fetch reads keys, all in one question, for what comes to ask for them.
+// fetch reads keys for what comes to ask for them: a few from the leader, one by
+// one, and more in one question.
 func (d *draft) fetch(ctx context.Context, keys ...string) error {
 	var missing []string
 	for _, key := range keys {
@@ -52,12 +53,14 @@ func (d *draft) fetch(ctx context.Context, keys ...string) error {
 			missing = append(missing, key)
 		}
 	}
-	switch len(missing) {
-	case 0:
+	const few = 2
+	if len(missing) <= few {
+		for _, key := range missing {
+			if _, err := d.get(ctx, key); err != nil {
+				return err
+			}
+		}
 		return nil
-	case 1:
-		_, err := d.get(ctx, missing[0])
-		return err
 	}
 	found, err := d.bucket.find(ctx, missing...)
 	if err != nil {
