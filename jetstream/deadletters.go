@@ -92,7 +92,7 @@ func letterKey(s dlq.Sequence, position uint64) string {
 
 // alter has f change letters of a version, of which it holds the turn.
 func (s deadLetters) alter(ctx context.Context, projection string, version int, f operation) error {
-	release, err := s.session.hold(ctx, projection, version, changing)
+	release, err := s.session.hold(ctx, projection, version, toChange)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (s deadLetters) Park(ctx context.Context, letters ...dlq.Letter) error {
 	if len(letters) == 0 {
 		return nil
 	}
-	release, err := s.holdAll(ctx, versionsOf(letters))
+	release, err := s.holdAll(ctx, versionsIn(letters))
 	defer release()
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (s deadLetters) holdAll(ctx context.Context, versions []registry.Name) (rel
 		}
 	}
 	for _, of := range versions {
-		one, err := s.session.hold(ctx, of.Projection, of.Version, changing)
+		one, err := s.session.hold(ctx, of.Projection, of.Version, toChange)
 		if err != nil {
 			return release, err
 		}
@@ -156,9 +156,9 @@ func (s deadLetters) holdAll(ctx context.Context, versions []registry.Name) (rel
 	return release, nil
 }
 
-// versionsOf returns the versions that letters are of, each once, in an order in
+// versionsIn returns the versions that letters are of, each once, in an order in
 // which nobody waits for another the other way round.
-func versionsOf(letters []dlq.Letter) []registry.Name {
+func versionsIn(letters []dlq.Letter) []registry.Name {
 	var all []registry.Name
 	for i := range letters {
 		all = append(all, registry.Name{Projection: letters[i].Sequence.Projection, Version: letters[i].Sequence.Version})
@@ -380,7 +380,7 @@ func (s deadLetters) Clear(ctx context.Context, projection string, version int) 
 
 // Parked implements [dlq.Store].
 func (s deadLetters) Parked(ctx context.Context, projection string, version int, keys []string) (map[string]bool, error) {
-	release, err := s.session.hold(ctx, projection, version, reading)
+	release, err := s.session.hold(ctx, projection, version, toRead)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 
 // Letters implements [dlq.Store].
 func (s deadLetters) Letters(ctx context.Context, sequence dlq.Sequence, limit int) (letters []dlq.Letter, err error) {
-	release, err := s.session.hold(ctx, sequence.Projection, sequence.Version, reading)
+	release, err := s.session.hold(ctx, sequence.Projection, sequence.Version, toRead)
 	if err != nil {
 		return nil, err
 	}

@@ -101,8 +101,8 @@ type session interface {
 type access bool
 
 const (
-	reading  access = false
-	changing access = true
+	toRead   access = false
+	toChange access = true
 )
 
 // operation is what a port does with a draft.
@@ -181,7 +181,7 @@ func (p *progress) hold(ctx context.Context, projection string, version int, acc
 	if err := p.usable(ctx); err != nil {
 		return nil, err
 	}
-	if access == reading {
+	if access == toRead {
 		return func() {}, nil
 	}
 	return p.turns.take(ctx, versionKey("", projection, version))
@@ -260,15 +260,23 @@ type serverClock struct {
 const freshClock = 10 * time.Second
 
 func (c *serverClock) time(ctx context.Context, b *bucket) (time.Time, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if passed := c.local().Sub(c.heard); !c.said.IsZero() && passed < freshClock {
-		return c.said.Add(passed), nil
+	if now, ok := c.known(); ok {
+		return now, nil
 	}
 	info, err := b.info(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.said, c.heard = info.TimeStamp, c.local()
 	return c.said, nil
+}
+
+// known returns the time, unless the last answer is too old.
+func (c *serverClock) known() (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	passed := c.local().Sub(c.heard)
+	return c.said.Add(passed), !c.said.IsZero() && passed < freshClock
 }

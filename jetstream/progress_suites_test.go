@@ -135,6 +135,11 @@ func TestConformanceProjections(t *testing.T) {
 	projectiontest.Run(t, oneServer(t).projections)
 }
 
+func TestConformanceProjectionsOnReplicas(t *testing.T) {
+	t.Parallel()
+	projectiontest.Run(t, threeServers(t).projections)
+}
+
 // On replicas the server answers differently: it decides before the replicas
 // agree, and others than the leader may be asked.
 func TestConformanceOnReplicas(t *testing.T) {
