@@ -121,7 +121,7 @@ func (h *house) snapshots(t *testing.T) {
 
 func (h *house) projections(t *testing.T) projectiontest.Harness {
 	t.Helper()
-	return projectiontest.Harness{Store: newStore(t), Progress: h.open(t, nil)}
+	return projectiontest.Harness{Store: newEvents(t, h.connect(t), jetstream.Config{Replicas: h.replicas})}
 }
 
 func TestConformanceCheckpoints(t *testing.T) { t.Parallel(); oneServer(t).checkpoints(t) }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,17 +35,10 @@ func provisionProgress(ctx context.Context, js natsjs.JetStream, c progressConfi
 
 func createProgress(ctx context.Context, js natsjs.JetStream, c progressConfig) (natsjs.StreamConfig, error) {
 	want := progressStream(c)
-	_, err := js.CreateStream(ctx, want)
-	switch {
-	case err == nil, errors.Is(err, natsjs.ErrStreamNameAlreadyInUse): // by another process, just now
-		return checkProgress(ctx, js, c)
-	case codeOf(err) == codeSubjectsOverlap:
-		return want, &StreamError{Stream: want.Name, Setting: "subjects", Have: "taken by another stream", Want: want.Subjects[0], Reason: "a subject belongs to one stream: " + err.Error()}
-	case codeOf(err) == codeReplicas:
-		return want, &StreamError{Stream: want.Name, Setting: "num_replicas", Have: "more than there are servers", Want: strconv.Itoa(want.Replicas), Reason: err.Error()}
-	default:
-		return want, streamAnswer(ctx, want.Name, "create stream "+want.Name, err)
+	if err := createStream(ctx, js, want); err != nil {
+		return want, err
 	}
+	return checkProgress(ctx, js, c)
 }
 
 // progressStream describes the stream behind the bucket: what a key-value store
@@ -86,7 +78,7 @@ func checkProgress(ctx context.Context, js natsjs.JetStream, c progressConfig) (
 // is given or take half of it, as a [*StreamError], or nil.
 func progressFault(have, want natsjs.StreamConfig) error {
 	const lost = "what projections have done would be forgotten, and done again"
-	for _, f := range []fault{
+	return firstFault(want.Name, []fault{
 		{"allow_atomic", have.AllowAtomicPublish, have.AllowAtomicPublish, true, "a transaction would be stored in part; it needs a server of 2.12.1 or newer"},
 		{"storage", have.Storage == natsjs.FileStorage, have.Storage, natsjs.FileStorage, "it would be lost when the server stops"},
 		{"persist_mode", have.PersistMode == natsjs.DefaultPersistMode, have.PersistMode, natsjs.DefaultPersistMode, "it would be acknowledged before it is written"},
@@ -107,12 +99,7 @@ func progressFault(have, want natsjs.StreamConfig) error {
 		{"mirror", have.Mirror == nil, "set", "not set", "nobody can write to a mirror"},
 		{"sealed", !have.Sealed, have.Sealed, false, "nobody can write to it"},
 		{"allow_msg_counter", !have.AllowMsgCounter, have.AllowMsgCounter, false, "it takes numbers only"},
-	} {
-		if !f.ok {
-			return &StreamError{Stream: want.Name, Setting: f.setting, Have: fmt.Sprint(f.have), Want: fmt.Sprint(f.want), Reason: f.reason}
-		}
-	}
-	return nil
+	})
 }
 
 // about is what the bucket says of itself. It is always there, so that an answer

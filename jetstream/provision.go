@@ -42,7 +42,10 @@ func Provision(ctx context.Context, js natsjs.JetStream, config Config) error {
 	if err := config.Validate(); err != nil {
 		return err
 	}
-	return provisionEvents(ctx, js, config.withDefaults())
+	if err := provisionEvents(ctx, js, config.withDefaults()); err != nil {
+		return err
+	}
+	return provisionProgress(ctx, js, config.progress())
 }
 
 // provisionEvents creates the stream of events, or checks it.
@@ -55,19 +58,11 @@ func provisionEvents(ctx context.Context, js natsjs.JetStream, config Config) er
 	if err != nil {
 		return err
 	}
-	name := config.stream()
-	_, err = js.CreateStream(ctx, eventsOf(config, id))
-	switch {
-	case err == nil, errors.Is(err, natsjs.ErrStreamNameAlreadyInUse): // by another process, just now
-		_, err = findEvents(ctx, js, config)
+	if err := createStream(ctx, js, eventsOf(config, id)); err != nil {
 		return err
-	case codeOf(err) == codeSubjectsOverlap:
-		return &StreamError{Stream: name, Setting: "subjects", Have: "taken by another stream", Want: subjectsOf(config.Prefix).all(), Reason: "a subject belongs to one stream: " + err.Error()}
-	case codeOf(err) == codeReplicas:
-		return &StreamError{Stream: name, Setting: "num_replicas", Have: "more than there are servers", Want: strconv.Itoa(config.Replicas), Reason: err.Error()}
-	default:
-		return streamAnswer(ctx, name, "create stream "+name, err)
 	}
+	_, err = findEvents(ctx, js, config)
+	return err
 }
 
 func eventsOf(c Config, id uuid.UUID) natsjs.StreamConfig {

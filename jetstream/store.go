@@ -15,12 +15,15 @@ import (
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/projection"
 )
 
-var _ eventstore.Store = (*Store)(nil)
+var _ projection.Store = (*Store)(nil)
 
-// Store is an event store on one stream of JetStream, on one server or on
-// several that keep replicas. Its methods are safe for concurrent use, and any
+// Store is an event store on one stream of JetStream, and beside it a key-value
+// bucket with everything else that a program needs: checkpoints, leases, dead
+// letters, what is decided about projections, and snapshots. Both are on one
+// server or on several that keep replicas. Its methods are safe for concurrent use, and any
 // number of processes may open it at a time.
 //
 // It keeps every promise of [eventstore.Store], with these differences to a
@@ -39,7 +42,9 @@ var _ eventstore.Store = (*Store)(nil)
 //   - RecordedAt is the clock of the process that appends, since the server gives
 //     the messages of one append different times. It never goes back within a
 //     process; order is by position only.
-//   - There is no transaction with anything else.
+//   - [Store.Begin] begins a transaction over checkpoints, dead letters and
+//     decisions, and over nothing else: not over events, nor over what handlers
+//     do. So projections take effect at least once.
 //
 // Reads ask the leader where the stream ends, and so see whatever was
 // acknowledged before, by whichever process; what they read up to there may come
@@ -61,6 +66,7 @@ type Store struct {
 	seen     atomic.Uint64              // the highest position known to be stored
 	clock    atomic.Int64               // the last recorded-at, in microseconds; it never goes back
 	versions *lru.Cache[string, uint64] // a version that each stream has, by the stream's subject
+	progress *progress
 
 	wakeups *wakeups
 	news    *news
@@ -106,6 +112,7 @@ func Open(ctx context.Context, js natsjs.JetStream, config Config) (*Store, erro
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
+	progress := config.progress()
 	config = config.withDefaults()
 	have, err := findEvents(ctx, js, config)
 	if err != nil {
@@ -124,6 +131,9 @@ func Open(ctx context.Context, js natsjs.JetStream, config Config) (*Store, erro
 		id: idOf(have), limits: limits, log: config.Logger.With(zap.String("stream", have.Name)),
 		versions: known, wakeups: newWakeups(), closing: make(chan struct{}),
 	}
+	if s.progress, err = openProgress(ctx, js, progress); err != nil {
+		return nil, err
+	}
 	if err := s.listen(); err != nil {
 		return nil, unavailable("listen on "+s.subjects.news, err)
 	}
@@ -141,6 +151,7 @@ func (s *Store) listen() (err error) {
 	}
 	s.close = sync.OnceFunc(func() {
 		close(s.closing)
+		s.progress.close()
 		s.news.stop()
 		s.replies.stop()
 	})

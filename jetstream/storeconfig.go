@@ -35,8 +35,8 @@ type Config struct {
 	PollInterval time.Duration
 	// Logger gets what operators need to see. Default: none.
 	Logger *zap.Logger
-	// Now is the store's clock. Default [time.Now]. It must be safe for
-	// concurrent use.
+	// Now is the store's clock. Default [time.Now], and for leases, which several
+	// processes share, the server's. It must be safe for concurrent use.
 	Now func() time.Time
 }
 
@@ -83,6 +83,14 @@ func (c Config) Validate() error {
 		}
 	}
 	return nil
+}
+
+// progress says where the progress of projections is kept. Without a clock of its
+// own it takes the server's, so that leases end at one time for all processes.
+func (c Config) progress() progressConfig {
+	now := c.Now
+	c = c.withDefaults()
+	return progressConfig{prefix: c.Prefix, replicas: c.Replicas, timeout: c.PublishTimeout, now: now, logger: c.Logger}
 }
 
 // stream returns the name of the stream of events.

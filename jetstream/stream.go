@@ -38,16 +38,24 @@ func ProvisionStream(ctx context.Context, js natsjs.JetStream, config PublisherC
 	if !errors.Is(err, natsjs.ErrStreamNotFound) {
 		return err
 	}
-	_, err = js.CreateStream(ctx, streamOf(config))
+	if err := createStream(ctx, js, streamOf(config)); err != nil {
+		return err
+	}
+	return checkStream(ctx, js, config)
+}
+
+// createStream creates a stream, unless another process has just done so.
+func createStream(ctx context.Context, js natsjs.JetStream, want natsjs.StreamConfig) error {
+	_, err := js.CreateStream(ctx, want)
 	switch {
-	case err == nil, errors.Is(err, natsjs.ErrStreamNameAlreadyInUse): // by another process, just now
-		return checkStream(ctx, js, config)
+	case err == nil, errors.Is(err, natsjs.ErrStreamNameAlreadyInUse):
+		return nil
 	case codeOf(err) == codeSubjectsOverlap:
-		return &StreamError{Stream: config.Stream, Setting: "subjects", Have: "taken by another stream", Want: config.Prefix + ".>", Reason: "a subject belongs to one stream: " + err.Error()}
+		return &StreamError{Stream: want.Name, Setting: "subjects", Have: "taken by another stream", Want: want.Subjects[0], Reason: "a subject belongs to one stream: " + err.Error()}
 	case codeOf(err) == codeReplicas:
-		return &StreamError{Stream: config.Stream, Setting: "num_replicas", Have: "more than there are servers", Want: strconv.Itoa(config.Replicas), Reason: err.Error()}
+		return &StreamError{Stream: want.Name, Setting: "num_replicas", Have: "more than there are servers", Want: strconv.Itoa(want.Replicas), Reason: err.Error()}
 	default:
-		return streamAnswer(ctx, config.Stream, "create stream "+config.Stream, err)
+		return streamAnswer(ctx, want.Name, "create stream "+want.Name, err)
 	}
 }
 
