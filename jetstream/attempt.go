@@ -20,19 +20,24 @@ const (
 
 // send publishes everything once and returns the position of the last event.
 func (d *delivery) send(ctx context.Context) (position uint64, what answer, err error) {
-	limited, cancel := context.WithTimeout(ctx, d.store.config.PublishTimeout)
+	return d.store.publish(ctx, d.messages())
+}
+
+// publish has messages stored, all or none, once, and returns the position of the
+// last one.
+func (s *Store) publish(ctx context.Context, messages []*nats.Msg) (position uint64, what answer, err error) {
+	limited, cancel := context.WithTimeout(ctx, s.config.PublishTimeout)
 	defer cancel()
-	messages := d.messages()
 	last := messages[len(messages)-1]
 	if len(messages) > 1 {
-		if err := d.store.publishBatch(messages); err != nil {
+		if err := s.publishBatch(messages); err != nil {
 			if what = silence(err); what == answerUnknown {
 				what = answerNothing // without the last message the batch is none
 			}
 			return 0, what, err
 		}
 	}
-	reply, err := d.store.conn.RequestMsgWithContext(limited, last)
+	reply, err := s.conn.RequestMsgWithContext(limited, last)
 	ack, what, err := answerOf(reply, err)
 	if what == answerStored && len(messages) > 1 && ack.Count != len(messages) {
 		return 0, answerRefused, fmt.Errorf("%d messages were sent as a batch and the server acknowledges %d", len(messages), ack.Count)

@@ -33,10 +33,12 @@ type connects func(t testing.TB, options ...nats.Option) natsjs.JetStream
 // conforms runs the suite with a stream for each clause.
 func conforms(t *testing.T, connect connects, replicas int) {
 	t.Helper()
-	eventstoretest.Run(t, func(t *testing.T) eventstore.Store {
+	open := func(t *testing.T) eventstore.Store {
 		t.Helper()
 		return newEvents(t, connect(t), jetstream.Config{Replicas: replicas})
-	}, eventstoretest.Second(func(t *testing.T, store eventstore.Store) eventstore.Store {
+	}
+	t.Run("import", func(t *testing.T) { t.Parallel(); eventstoretest.RunImporter(t, open) })
+	eventstoretest.Run(t, open, eventstoretest.Second(func(t *testing.T, store eventstore.Store) eventstore.Store {
 		t.Helper()
 		first, ok := store.(*jetstream.Store)
 		require.True(t, ok)
