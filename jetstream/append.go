@@ -89,15 +89,22 @@ func (d *delivery) deliver(ctx context.Context) (eventstore.Result, error) {
 			return result, d.ended(withCause(err, cause))
 		}
 		cause = err
-		if errors.Is(err, errOvertaken) {
-			tries.pauses.Reset() // the server is well, and whoever pauses is overtaken again
-			continue
-		}
-		if !tries.more(ctx) {
+		if !goOn(ctx, tries, err) {
 			return eventstore.Result{}, d.ended(unavailable("append to stream "+d.store.stream, err))
 		}
 		d.store.log.Debug("append is tried again", zap.Error(err))
 	}
+}
+
+// goOn pauses before the next attempt, and reports whether there is time left for
+// it. Who was overtaken does not pause: the server is well, and with each pause it
+// would be overtaken again.
+func goOn(ctx context.Context, tries *tries, err error) bool {
+	if errors.Is(err, errOvertaken) {
+		tries.pauses.Reset()
+		return tries.left()
+	}
+	return tries.more(ctx)
 }
 
 // ended says with an error whether the append may be stored nevertheless. What

@@ -14,6 +14,10 @@ import (
 	"github.com/evident-go/evident/internal/delay"
 )
 
+// counting is how long a server may take to look through all subjects of a
+// stream, at first: seconds for millions.
+const counting = 10 * time.Second
+
 // longest is for how long a call goes on without an answer. It is longer than
 // servers take to find another leader.
 const longest = 30 * time.Second
@@ -43,20 +47,29 @@ func newTries() *tries {
 
 // more pauses, or until ctx ends, and reports whether there is time left.
 func (t *tries) more(ctx context.Context) bool {
+	if !t.left() {
+		return false
+	}
+	_ = delay.For(ctx, t.pauses.NextBackOff()) // the next try asks ctx itself
+	return true
+}
+
+// left reports whether there is time left. It must not be asked again after it
+// has said no.
+func (t *tries) left() bool {
 	select {
 	case <-t.end.C:
 		return false
 	default:
-		_ = delay.For(ctx, t.pauses.NextBackOff()) // the next try asks ctx itself
 		return true
 	}
 }
 
 func (t *tries) stop() { t.end.Stop() }
 
-// insist calls try, with a part of the time, until it returns anything but an
-// againError, or until there is no time left.
-func (s *Store) insist(ctx context.Context, doing string, try func(ctx context.Context) error) error {
+// insist calls try, each time with so much time, until it returns anything but an
+// againError, or until there is none left.
+func (s *Store) insist(ctx context.Context, doing string, each time.Duration, try func(ctx context.Context) error) error {
 	tries := newTries()
 	defer tries.stop()
 	var cause error
@@ -64,7 +77,7 @@ func (s *Store) insist(ctx context.Context, doing string, try func(ctx context.C
 		if err := s.usable(ctx); err != nil {
 			return withCause(err, cause)
 		}
-		limited, cancel := context.WithTimeout(ctx, s.config.PublishTimeout)
+		limited, cancel := context.WithTimeout(ctx, each)
 		err := try(limited)
 		cancel()
 		if _, more := errors.AsType[*againError](err); !more {
@@ -78,7 +91,7 @@ func (s *Store) insist(ctx context.Context, doing string, try func(ctx context.C
 
 // withCause adds to the end of a deadline what was wrong until then.
 func withCause(end, cause error) error {
-	if cause == nil || !errors.Is(end, context.DeadlineExceeded) || errors.Is(cause, context.DeadlineExceeded) {
+	if cause == nil || !errors.Is(end, context.DeadlineExceeded) || cause.Error() == context.DeadlineExceeded.Error() {
 		return end
 	}
 	return fmt.Errorf("%w: %w", end, cause)
@@ -104,20 +117,20 @@ func (f *found) message() message { return message{subject: f.Subject, seq: f.Se
 // lookup asks the leader, which knows of everything that was acknowledged. It
 // returns nil if there is no such message.
 func (s *Store) lookup(ctx context.Context, q question) (*found, error) {
-	return s.lookupUntil(ctx, q, func(*found) error { return nil })
+	return s.lookupUntil(ctx, q, s.config.PublishTimeout, func(*found) error { return nil })
 }
 
-// lookupUntil asks again while check says so.
-func (s *Store) lookupUntil(ctx context.Context, q question, check func(m *found) error) (m *found, err error) {
+// lookupUntil gives each question so much time, and asks again while check says so.
+func (s *Store) lookupUntil(ctx context.Context, q question, each time.Duration, check func(m *found) error) (m *found, err error) {
 	asked, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
 	doing := "ask the leader of stream " + s.stream
-	err = s.insist(ctx, doing, func(ctx context.Context) error {
+	err = s.insist(ctx, doing, each, func(ctx context.Context) error {
 		reply, err := s.conn.RequestWithContext(ctx, s.api.leader, asked)
 		if err != nil {
-			return lost(doing, err)
+			return lost(doing, s.hint(err))
 		}
 		if m, err = s.answered(reply); err != nil {
 			return err
@@ -148,6 +161,15 @@ func (s *Store) answered(reply *nats.Msg) (*found, error) {
 	default:
 		return nil, again(answer.Error)
 	}
+}
+
+// hint adds to a silence that the server has refused something before, if it has:
+// it does not answer what a client may not ask, but says so beside.
+func (s *Store) hint(err error) error {
+	if last := s.conn.LastError(); err != nil && errors.Is(last, nats.ErrPermissionViolation) {
+		return fmt.Errorf("%w; the server has refused something before: %w", err, last)
+	}
+	return err
 }
 
 // lost is what it means that there was no answer: the question is worth asking

@@ -38,7 +38,7 @@ func (s *Store) publish(ctx context.Context, messages []*nats.Msg) (position uin
 		}
 	}
 	reply, err := s.conn.RequestMsgWithContext(limited, last)
-	ack, what, err := answerOf(reply, err)
+	ack, what, err := answerOf(reply, s.hint(err))
 	if what == answerStored && len(messages) > 1 && ack.Count != len(messages) {
 		return 0, answerRefused, fmt.Errorf("%d messages were sent as a batch and the server acknowledges %d", len(messages), ack.Count)
 	}

@@ -45,7 +45,11 @@ func (s *Store) page(ctx context.Context, q pageQuestion) (messages []message, e
 	if err != nil {
 		return nil, err
 	}
-	err = s.insist(ctx, "read stream "+s.stream, func(ctx context.Context) error {
+	each := s.config.PublishTimeout
+	if q.Next != "" {
+		each = max(each, counting)
+	}
+	err = s.insist(ctx, "read stream "+s.stream, each, func(ctx context.Context) error {
 		messages, err = s.pageOnce(ctx, asked)
 		return err
 	})
@@ -65,7 +69,7 @@ func (s *Store) pageOnce(ctx context.Context, asked []byte) ([]message, error) {
 	case <-s.closing:
 		return nil, eventstore.ErrClosed
 	case <-ctx.Done():
-		return nil, lost(doing, ctx.Err())
+		return nil, lost(doing, s.hint(ctx.Err()))
 	}
 }
 

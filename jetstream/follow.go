@@ -18,7 +18,6 @@ const (
 	aheadExpiry     = 5 * time.Second
 	aheadHeartbeat  = 500 * time.Millisecond
 	consumerForgets = 30 * time.Second // when nobody asks any more
-	consumerBegins  = 10 * time.Second // a filter in the middle of millions takes seconds at first
 	consumerPause   = 200 * time.Millisecond
 )
 
@@ -94,7 +93,7 @@ func (r *reading) ahead() int {
 
 // consumer makes a consumer that nobody has to acknowledge anything to.
 func (s *Store) consumer(ctx context.Context, filters []string, from uint64) (natsjs.Consumer, error) {
-	limited, cancel := context.WithTimeout(ctx, max(consumerBegins, s.config.PublishTimeout))
+	limited, cancel := context.WithTimeout(ctx, max(counting, s.config.PublishTimeout))
 	defer cancel()
 	consumer, err := s.js.CreateConsumer(limited, s.stream, natsjs.ConsumerConfig{
 		DeliverPolicy: natsjs.DeliverByStartSequencePolicy, OptStartSeq: from, FilterSubjects: filters,

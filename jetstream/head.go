@@ -25,7 +25,7 @@ func (s *Store) Head(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	var head uint64
-	_, err := s.lookupUntil(ctx, question{Last: ">"}, func(m *found) (err error) {
+	_, err := s.lookupUntil(ctx, question{Last: ">"}, s.config.PublishTimeout, func(m *found) (err error) {
 		if head, err = completeUpTo(m); err != nil {
 			return err
 		}

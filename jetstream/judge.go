@@ -177,7 +177,7 @@ func (s *Store) event(ctx context.Context, q question) (*stored, error) {
 // tells whether the id is known.
 func (s *Store) placeOf(ctx context.Context, id uuid.UUID) (seq uint64, err error) {
 	doing := "look for event " + id.String()
-	err = s.insist(ctx, doing, func(ctx context.Context) error {
+	err = s.insist(ctx, doing, s.config.PublishTimeout, func(ctx context.Context) error {
 		reply, err := s.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: s.subjects.guard, Header: nats.Header{
 			natsjs.MsgIDHeader: []string{id.String()}, rollupHeader: []string{rollupSubject},
 		}})

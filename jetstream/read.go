@@ -11,10 +11,10 @@ import (
 	"github.com/evident-go/evident/eventstore"
 )
 
-// How many versions are asked for at a time: few at first, since most streams
-// have few. Servers take 1,024 at the most.
+// How many versions are asked for at a time: fewer at first, for those who want
+// the first ones only. Servers take 1,024 at the most.
 const (
-	firstVersions = 64
+	firstVersions = 256
 	mostVersions  = 512
 )
 

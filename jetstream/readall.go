@@ -117,7 +117,7 @@ func (r *reading) end(ctx context.Context, filters []string) (uint64, error) {
 // is none.
 func (s *Store) lastOf(ctx context.Context, filters []string) (last uint64, err error) {
 	for _, filter := range filters {
-		m, err := s.lookup(ctx, question{Last: filter})
+		m, err := s.lookupUntil(ctx, question{Last: filter}, max(counting, s.config.PublishTimeout), func(*found) error { return nil })
 		if err != nil {
 			return 0, err
 		}

@@ -101,6 +101,13 @@ const cachedVersions = 1 << 16
 // changes nothing on the server. The connection stays the caller's: Close does
 // not close it. Let it reconnect for ever (nats.MaxReconnects(-1)).
 //
+// With the default prefix, and JetStream's API at its usual place, the account
+// needs these rights: to publish on evident.e.>, evident.news,
+// $JS.API.STREAM.INFO.EVIDENT, $JS.API.STREAM.MSG.GET.EVIDENT,
+// $JS.API.DIRECT.GET.EVIDENT, $JS.API.CONSUMER.CREATE.EVIDENT.>,
+// $JS.API.CONSUMER.MSG.NEXT.EVIDENT.> and $JS.API.CONSUMER.DELETE.EVIDENT.>; to
+// subscribe to evident.news and _INBOX.>.
+//
 // Errors: [*event.InvalidError] for config; [*StreamError] if there is no such
 // stream, if it could lose events, or if the server is too old;
 // [*UnavailableError], which is worth another try, when the server does not
