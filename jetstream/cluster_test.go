@@ -149,7 +149,7 @@ func (l *ledger) write(ctx context.Context) error {
 // awaitProgress waits until every writer has appended again.
 func awaitProgress(t *testing.T, ledgers []*ledger) {
 	t.Helper()
-	const more = 15
+	const more = 10
 	for _, l := range ledgers {
 		before := l.count.Load()
 		require.Eventually(t, func() bool { return l.count.Load() >= before+more }, patience, tick)

@@ -52,13 +52,13 @@ func TestQueriesOverALongLog(t *testing.T) {
 	t.Parallel()
 	js := natstest.Start(t).JetStream(t)
 	store := newEvents(t, js, jetstream.Config{})
-	all := plant(t, store, 4000)
+	all := plant(t, store, 2500)
 	head, err := store.Head(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, head, all[len(all)-1].Position)
 	require.Greater(t, head, uint64(len(all)), "guards have positions too")
 	random := rand.New(rand.NewPCG(3, 4))
-	for range 150 {
+	for range 80 {
 		query := randomQuery(random, head)
 		var want []event.Event
 		for i := range all {
