@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/evident-go/evident/aggregate"
 	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/event"
@@ -508,6 +510,132 @@ func TestOutage(t *testing.T) {
 	server.Restart(t)
 	require.Eventually(t, func() bool { _, err := p.Checkpoints().Load(t.Context(), titles); return err == nil }, patience, tick)
 	assert.Equal(t, []uint64{1}, positionsOf(t, p.DeadLetters(), "a"))
+}
+
+// What one process was told is written every other one reads at once, whichever
+// replica it asks.
+func TestReadsAreNeverStale(t *testing.T) {
+	t.Parallel()
+	cluster := natstest.StartCluster(t)
+	var processes []jetstream.Progress
+	config := jetstream.ProgressConfig{Prefix: "fresh", Replicas: 3}
+	for _, server := range cluster.Servers {
+		h := &house{replicas: 3, connect: func(tb testing.TB) natsjs.JetStream { tb.Helper(); return server.JetStream(tb) }}
+		processes = append(processes, h.reopen(t, config))
+	}
+	for i := range uint64(300) {
+		writer, reader := processes[i%3], processes[(i/3+i+1)%3]
+		advance(t, writer.Checkpoints(), i+1)
+		require.NoError(t, writer.DeadLetters().Park(t.Context(), waiting("a", i+1)))
+		list, err := reader.Checkpoints().List(t.Context(), "")
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.Equal(t, i+1, list[0].Position)
+		stats, err := reader.DeadLetters().Stats(t.Context(), "titles", 1)
+		require.NoError(t, err)
+		require.Equal(t, int(i)+1, stats.Letters)
+	}
+}
+
+func snapshotOf(size int) aggregate.Snapshot {
+	return aggregate.Snapshot{Stream: stream(1), StoreID: id(1), Version: 1, SchemaVersion: 1, State: bytes.Repeat([]byte{7}, size), TakenAt: start}
+}
+
+// What a server cannot take is an error that names the limit.
+func TestLimitsOfTheServer(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.MaxPayload(16<<10))
+	h := &house{replicas: 1, connect: func(tb testing.TB) natsjs.JetStream { tb.Helper(); return server.JetStream(tb) }}
+	config := h.config(nil)
+	full := jetstream.ProgressStream(config)
+	full.MaxBytes = 64 << 10
+	_, err := h.connect(t).CreateStream(t.Context(), full)
+	require.NoError(t, err)
+	p := h.reopen(t, config)
+	require.NoError(t, p.Snapshots().Save(t.Context(), snapshotOf(20<<10)), "in pieces")
+	found, ok, err := p.Snapshots().Load(t.Context(), stream(1))
+	require.NoError(t, err)
+	require.True(t, ok)
+	assert.Len(t, found.State, 20<<10)
+
+	var letters []dlq.Letter
+	for i := range uint64(800) {
+		letters = append(letters, waiting("a", 1<<40+i)) // whose list alone is larger
+	}
+	err = p.DeadLetters().Park(t.Context(), letters...)
+	require.ErrorIs(t, err, event.ErrTooLarge)
+	require.ErrorContains(t, err, "sequence.titles.1.a")
+	err = p.Snapshots().Save(t.Context(), snapshotOf(60<<10))
+	require.ErrorIs(t, err, eventstore.ErrFull)
+	fault, ok := errors.AsType[*jetstream.StreamError](err)
+	require.True(t, ok)
+	assert.Equal(t, "max_bytes", fault.Setting)
+	require.NoError(t, p.Snapshots().Delete(t.Context(), stream(1)))
+	_, ok, err = p.Snapshots().Load(t.Context(), stream(1))
+	require.NoError(t, err)
+	assert.False(t, ok)
+}
+
+// What somebody else has written into the bucket is not taken for anything.
+func TestDamagedValue(t *testing.T) {
+	t.Parallel()
+	h := oneServer(t)
+	config := h.config(nil)
+	p, js := h.reopen(t, config), h.connect(t)
+	root := strings.TrimSuffix(jetstream.ProgressStream(config).Subjects[0], ">")
+	require.NoError(t, p.Snapshots().Save(t.Context(), snapshotOf(10)))
+	for _, key := range []string{"checkpoint.titles.1.0", "snapshot.acme.Task." + id(1).String()} {
+		_, err := js.Publish(t.Context(), root+key, []byte("{"))
+		require.NoError(t, err)
+	}
+	_, err := p.Checkpoints().Load(t.Context(), titles)
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
+	require.ErrorContains(t, err, "checkpoint.titles.1.0")
+	require.ErrorIs(t, p.Checkpoints().Move(t.Context(), titles, checkpoint.Move{To: 1}), eventstore.ErrCorrupt)
+	_, err = p.Checkpoints().List(t.Context(), "")
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
+	_, _, err = p.Snapshots().Load(t.Context(), stream(1))
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
+	require.NoError(t, p.Snapshots().Save(t.Context(), snapshotOf(10)), "a snapshot is replaced")
+	_, ok, err := p.Snapshots().Load(t.Context(), stream(1))
+	require.NoError(t, err)
+	assert.True(t, ok)
+}
+
+// Who holds the letters of one version does not wait for those of another, for
+// which somebody may wait the other way round.
+func TestLettersOfTwoVersionsInOneTransaction(t *testing.T) {
+	t.Parallel()
+	p := oneServer(t).open(t, nil)
+	second := waiting("a", 1)
+	second.Sequence.Version = 2
+	one, other := begin(t, p), begin(t, p)
+	require.NoError(t, one.DeadLetters().Park(t.Context(), waiting("a", 1)))
+	require.NoError(t, other.DeadLetters().Park(t.Context(), second))
+	require.ErrorIs(t, one.DeadLetters().Park(t.Context(), second), jetstream.ErrTxConflict)
+	require.NoError(t, other.Commit(t.Context()))
+	second.Position = 2
+	require.NoError(t, one.DeadLetters().Park(t.Context(), second))
+	require.NoError(t, one.DeadLetters().Park(t.Context(), waiting("b", 3), second), "both are held by now")
+	require.NoError(t, one.Commit(t.Context()))
+	parked, err := p.DeadLetters().Sequences(t.Context(), dlq.Filter{})
+	require.NoError(t, err)
+	assert.Len(t, parked, 3)
+}
+
+// A program may have its own name for the server's interface.
+func TestProgressBehindAPrefix(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	h := &house{replicas: 1, connect: func(tb testing.TB) natsjs.JetStream {
+		tb.Helper()
+		js, err := natsjs.NewWithAPIPrefix(server.JetStream(tb).Conn(), natsjs.DefaultAPIPrefix)
+		require.NoError(tb, err)
+		return js
+	}}
+	p := h.open(t, nil)
+	advance(t, p.Checkpoints(), 1)
+	assert.Equal(t, uint64(1), standsAt(t, p.Checkpoints()))
 }
 
 // stepping is a runner that takes one step after the other, whatever happens to

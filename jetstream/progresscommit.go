@@ -15,12 +15,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
 )
 
 // commit writes all changes or none. The error is errMoved if a key has another
 // revision than was expected; [*event.TooLargeError] for more changes than a
 // server takes at once, apart from those that may go ahead, or one that is too
-// large; [*StreamError] for what the
+// large; [eventstore.ErrFull] with [*StreamError] if there is no room; [*StreamError] for what the
 // server refuses; and [*UnavailableError] if it is not known whether they were
 // written: until the time of ctx is over they are sent again, under the same ids,
 // so that they are written once at the most. First is the sequence of the first
@@ -128,12 +129,12 @@ func (b *bucket) writeError(doing string, changes []keyChange, err error) error 
 		m := &nats.Msg{Subject: b.root + changes[i].key, Data: changes[i].data}
 		if limit := b.js.Conn().MaxPayload(); int64(m.Size()) > limit || len(changes) == 1 {
 			if tooLarge := sizeError(m, limit, err); tooLarge != nil {
-				return fmt.Errorf("%s: %w", doing, tooLarge)
+				return fmt.Errorf("write %s: %w", changes[i].key, tooLarge)
 			}
 		}
 	}
 	if codeOf(err) == bucketFull {
-		return fmt.Errorf("%s: %w", doing, errors.Join(&StreamError{Stream: b.stream, Setting: "max_bytes", Have: "reached", Want: "larger", Reason: "there is no room"}, err))
+		return fmt.Errorf("%s: %w", doing, errors.Join(eventstore.ErrFull, &StreamError{Stream: b.stream, Setting: "max_bytes", Have: "reached", Want: "larger", Reason: "there is no room"}, err))
 	}
 	return fmt.Errorf("%s: %w", doing, errors.Join(&StreamError{Stream: b.stream, Setting: "configuration", Have: "refused by the server", Want: "accepted", Reason: err.Error()}, err))
 }

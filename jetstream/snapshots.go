@@ -21,8 +21,12 @@ import (
 // one message is kept in pieces, below keys that are written once.
 type snapshots struct{ progress *progress }
 
-// pieceBytes is how much of a state goes into one message.
-const pieceBytes = 256 << 10
+// pieceBytes is how much of a state goes into one message: no more than a server
+// takes, and little enough to be answered at once.
+func (s snapshots) pieceBytes() int {
+	const most = 256 << 10
+	return int(min(most, s.progress.bucket.js.Conn().MaxPayload()/2))
+}
 
 // snapshotValue is a snapshot as it is stored, in front of a line's end and the
 // state, or alone if the state is in pieces.
@@ -128,9 +132,9 @@ func (s snapshots) Save(ctx context.Context, snapshot aggregate.Snapshot) error 
 		value := snapshotValue{
 			Stream: snapshot.Stream.String(), StoreID: snapshot.StoreID, Version: snapshot.Version, SchemaVersion: snapshot.SchemaVersion, TakenAt: event.Time(snapshot.TakenAt),
 		}
-		if len(snapshot.State) > pieceBytes {
+		if len(snapshot.State) > s.pieceBytes() {
 			value.Pieces = progressKey(stateKeys, uuid.NewString())
-			for piece := range slices.Chunk(snapshot.State, pieceBytes) {
+			for piece := range slices.Chunk(snapshot.State, s.pieceBytes()) {
 				d.put(value.Pieces+"."+strconv.Itoa(value.Count), bytes.Clone(piece))
 				value.Count++
 			}
