@@ -47,7 +47,7 @@ PERCENT ?= 90
 ROOM ?= eventstore
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-stress test-chaos examples update-golden cover bench bench-postgres bench-postgres-large bench-audit mutate \
+.PHONY: help test test-stress test-chaos examples update-golden cover bench bench-postgres bench-postgres-large bench-audit scale mutate \
 	lint fmt tidy docs ci postgres chromium
 
 ##@ Help
@@ -99,6 +99,9 @@ bench-postgres-large: postgres ## Run those with millions of stored events, once
 
 bench-audit: postgres ## Ask a million audit records every question, export them, and show the plans; measure what the audit costs
 	@EVIDENT_LARGE=1 $(BENCHMARK) -bench='Audit' -benchtime=1x -count=$(BENCHRUNS) -timeout=60m ./postgres/...
+
+scale: ## Print what the measured figures come to with many partitions: the tables of docs/scale.md
+	@$(GO) run ./internal/scale/cmd
 
 mutate: ## Invert conditions in ROOM and list those that no test notices (advisory, slow)
 	-$(GO) run github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0 unleash --workers=1 --timeout-coefficient=20 ./$(ROOM)
