@@ -287,7 +287,7 @@ func leaders() Table {
 		{1, electionShort, []float64{0.3, 0.7}},
 		{1, electionMiddle, []float64{0.3, 0.5, 0.7, 0.85}},
 		{1, electionLong, []float64{0.3, 0.5, 0.7, 0.85}},
-		{0, failover, []float64{0.3, 0.7}},
+		{0, failover, []float64{0.3, 0.5}},
 	} {
 		e := Engines()[c.engine]
 		for _, used := range c.used {
