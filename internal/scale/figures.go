@@ -81,8 +81,8 @@ func Figures() []Figure {
 		{"JetStream: an event in memory, each replica", bytes(streamMemory), prototype, ""},
 		{"JetStream: start of a server, each million events", seconds(streamStart * 1e6), prototype, ""},
 		{"JetStream: the same without its index", seconds(streamRescan * 1e6), prototype, ""},
-		{"JetStream: 400 idle streams of 3 replicas", "14 % of a core", prototype, ""},
-		{"JetStream: no writes after a leader is killed", "4.3 to 8.9 s, median 5 s", prototype, ""},
+		{"JetStream: 400 idle streams of 3 replicas", percent(400*streamIdle) + " of a core", prototype, ""},
+		{"JetStream: no writes after a leader is killed", seconds(electionShort) + " to " + seconds(electionLong) + ", median " + seconds(electionMiddle), prototype, ""},
 	}
 }
 

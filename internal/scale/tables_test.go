@@ -35,6 +35,8 @@ func TestFigures(t *testing.T) {
 	t.Parallel()
 	for _, f := range scale.Figures() {
 		if f.Quote != "" {
+			number := strings.TrimRight(f.Value, "/s Bevnt")
+			assert.Contains(t, f.Quote, number, "%s: another figure is assumed than quoted", f.Name)
 			assert.True(t, page(t, f.Source).says(f.Quote), "%s: %s does not say %q any more", f.Name, f.Source, f.Quote)
 		}
 	}
