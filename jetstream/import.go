@@ -124,14 +124,20 @@ func (l *intake) flush(ctx context.Context) error {
 	tries := newTries()
 	defer tries.stop()
 	look := l.store.glance
+	unheard := 0 // of how many events it is not known whether the last attempt has stored them
 	for len(events) > 0 {
 		if err := l.store.usable(ctx); err != nil {
 			return err
 		}
 		missing, err := l.missing(ctx, events, look)
-		if err != nil || len(missing) == 0 {
+		if err != nil {
 			return err
 		}
+		if len(missing) == 0 {
+			l.stored += unheard
+			return nil
+		}
+		unheard = 0
 		position, what, err := l.store.publish(ctx, messagesOf(missing))
 		switch what {
 		case answerStored:
@@ -144,7 +150,9 @@ func (l *intake) flush(ctx context.Context) error {
 			if err := l.store.elsewhere(ctx, missing); err != nil {
 				return err
 			}
-		case answerUnknown, answerNothing:
+		case answerUnknown:
+			unheard = len(missing)
+		case answerNothing:
 		}
 		look = l.store.gaze
 		if !tries.more(ctx) {
