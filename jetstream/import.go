@@ -175,13 +175,17 @@ func (l *intake) missing(ctx context.Context, events []loaded, look func(context
 		there, found := have[e.subject]
 		switch {
 		case found && there.ID != e.id:
-			return nil, l.store.placeTaken(ctx, e)
+			return nil, l.store.notNext(ctx, e)
 		case found:
 			l.store.know(e.stream, e.version)
 			continue
 		case e.version > 1 && reached[e.stream] != e.version-1:
-			if ok, err := l.store.exists(ctx, e.stream, e.version-1); err != nil || !ok {
-				return nil, l.store.hole(ctx, e, err)
+			ok, err := l.store.exists(ctx, e.stream, e.version-1)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				return nil, l.store.notNext(ctx, e)
 			}
 		}
 		reached[e.stream] = e.version
@@ -226,20 +230,9 @@ func (s *Store) gaze(ctx context.Context, events []loaded) (map[string]stored, e
 	return have, nil
 }
 
-// placeTaken says that another event stands where one is to be: that one may be
-// stored elsewhere.
-func (s *Store) placeTaken(ctx context.Context, e loaded) error {
-	if err := s.elsewhere(ctx, []loaded{e}); err != nil {
-		return err
-	}
-	return s.hole(ctx, e, nil)
-}
-
-// hole says that an event does not continue its stream.
-func (s *Store) hole(ctx context.Context, e loaded, err error) error {
-	if err != nil {
-		return err
-	}
+// notNext says what is wrong with an event that does not continue its stream: it
+// is stored elsewhere, leaves a hole, or wants a place that is taken.
+func (s *Store) notNext(ctx context.Context, e loaded) error {
 	if err := s.elsewhere(ctx, []loaded{e}); err != nil {
 		return err
 	}
