@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/eventstore"
 	"github.com/evident-go/evident/internal/natstest"
 	"github.com/evident-go/evident/jetstream"
@@ -19,6 +20,8 @@ func rights() []string {
 	return []string{
 		"evident.e.>", "evident.news", "$JS.API.STREAM.INFO.EVIDENT", "$JS.API.STREAM.MSG.GET.EVIDENT", "$JS.API.DIRECT.GET.EVIDENT",
 		"$JS.API.CONSUMER.CREATE.EVIDENT.>", "$JS.API.CONSUMER.MSG.NEXT.EVIDENT.>", "$JS.API.CONSUMER.DELETE.EVIDENT.>",
+		"$KV.evident_progress.>", "$JS.API.STREAM.INFO.KV_evident_progress", "$JS.API.STREAM.MSG.GET.KV_evident_progress",
+		"$JS.API.DIRECT.GET.KV_evident_progress", "$JS.API.STREAM.PURGE.KV_evident_progress",
 	}
 }
 
@@ -34,7 +37,8 @@ func TestTheRightsThatAStoreNeeds(t *testing.T) {
 	s := natstest.Start(t, func(o *server.Options) {
 		o.Users = []*server.User{{Username: "admin", Password: "admin"}, user("app", rights()), user("reader", rights()[1:])}
 	})
-	require.NoError(t, jetstream.Provision(t.Context(), s.JetStream(t, nats.UserInfo("admin", "admin")), jetstream.Config{}))
+	admin := s.JetStream(t, nats.UserInfo("admin", "admin"))
+	require.NoError(t, jetstream.Provision(t.Context(), admin, jetstream.Config{}))
 	config := jetstream.Config{PublishTimeout: 200 * time.Millisecond}
 
 	app := openEvents(t, s.JetStream(t, nats.UserInfo("app", "app")), config)
@@ -50,6 +54,12 @@ func TestTheRightsThatAStoreNeeds(t *testing.T) {
 		require.Len(t, gather(t, app.ReadStream(t.Context(), place(1), eventstore.StreamQuery{Direction: direction})), 800)
 	}
 
+	follow(t, app, func() uint64 {
+		bucket, err := admin.Stream(t.Context(), "KV_evident_progress")
+		require.NoError(t, err)
+		return bucket.CachedInfo().State.Msgs
+	})
+
 	reader := openEvents(t, s.JetStream(t, nats.UserInfo("reader", "reader")), config)
 	require.Len(t, gather(t, reader.ReadAll(t.Context(), eventstore.Query{})), 800)
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -57,4 +67,28 @@ func TestTheRightsThatAStoreNeeds(t *testing.T) {
 	_, err := reader.Append(short, eventstore.Append{Stream: place(2), Expected: eventstore.NoStream(), Events: notes(1)})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorIs(t, err, nats.ErrPermissionViolation)
+}
+
+// follow does to the bucket what a runner does.
+func follow(t *testing.T, store *jetstream.Store, stored func() uint64) {
+	t.Helper()
+	ctx := t.Context()
+	_, err := store.Leases().Acquire(ctx, "titles", "a", time.Minute)
+	require.NoError(t, err)
+	held, err := store.Leases().List(ctx, "")
+	require.NoError(t, err)
+	require.Len(t, held, 1)
+	tx, err := store.Begin(ctx)
+	require.NoError(t, err)
+	for n := range uint64(3) {
+		require.NoError(t, tx.DeadLetters().Park(ctx, waiting("task", n+1)))
+	}
+	require.NoError(t, tx.Checkpoints().Move(ctx, titles, checkpoint.Move{To: 3, StoreID: store.ID()}))
+	require.NoError(t, tx.Commit(ctx))
+	letters, err := store.DeadLetters().Letters(ctx, waiting("task", 1).Sequence, 10)
+	require.NoError(t, err)
+	require.Len(t, letters, 3)
+	before := stored()
+	require.NoError(t, store.DeadLetters().Clear(ctx, titles.Projection, titles.Version))
+	require.Less(t, stored(), before, "what was cleared is still there")
 }

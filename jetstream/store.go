@@ -2,7 +2,6 @@ package jetstream
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,13 +82,7 @@ type api struct {
 }
 
 func apiOf(options natsjs.JetStreamOptions, stream string) api {
-	prefix := natsjs.DefaultAPIPrefix
-	switch {
-	case options.APIPrefix != "":
-		prefix = strings.TrimSuffix(options.APIPrefix, ".") + "."
-	case options.Domain != "":
-		prefix = "$JS." + options.Domain + ".API."
-	}
+	prefix := apiPrefix(options)
 	return api{leader: prefix + "STREAM.MSG.GET." + stream, direct: prefix + "DIRECT.GET." + stream, forget: prefix + "CONSUMER.DELETE." + stream + "."}
 }
 
@@ -105,8 +98,12 @@ const cachedVersions = 1 << 16
 // needs these rights: to publish on evident.e.>, evident.news,
 // $JS.API.STREAM.INFO.EVIDENT, $JS.API.STREAM.MSG.GET.EVIDENT,
 // $JS.API.DIRECT.GET.EVIDENT, $JS.API.CONSUMER.CREATE.EVIDENT.>,
-// $JS.API.CONSUMER.MSG.NEXT.EVIDENT.> and $JS.API.CONSUMER.DELETE.EVIDENT.>; to
-// subscribe to evident.news and _INBOX.>.
+// $JS.API.CONSUMER.MSG.NEXT.EVIDENT.>, $JS.API.CONSUMER.DELETE.EVIDENT.>,
+// $KV.evident_progress.>, $JS.API.STREAM.INFO.KV_evident_progress,
+// $JS.API.STREAM.MSG.GET.KV_evident_progress,
+// $JS.API.DIRECT.GET.KV_evident_progress and
+// $JS.API.STREAM.PURGE.KV_evident_progress; to subscribe to evident.news and
+// _INBOX.>.
 //
 // Errors: [*event.InvalidError] for config; [*StreamError] if there is no such
 // stream, if it could lose events, or if the server is too old;

@@ -67,7 +67,9 @@ func readOn(ctx context.Context, store *jetstream.Store) error {
 }
 
 func Example_onJetStream() {
-	withNATS(func(ctx context.Context, _ *bank, js natsjs.JetStream, _ string) error { return depositOnJetStream(ctx, js) })
+	withNATS(func(ctx context.Context, _ *bank, js natsjs.JetStream, _ string) error {
+		return depositOnJetStream(ctx, js)
+	})
 	// Output:
 	// 1 deposit
 	// 1 AccountOpened
