@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,11 +14,12 @@ import (
 	"github.com/evident-go/evident/sqlite"
 )
 
-// The numbers of the shipments.
+// The numbers at which parts of the day end.
 const (
-	morning = 20  // are shipped while all servers are there
-	some    = 25  // of those that follow: so many before, and so many after a server is stopped
-	evening = 120 // is the end of the day
+	morning   = 10 // all servers are there
+	noon      = 25 // one is being stopped
+	afternoon = 40 // it is gone
+	evening   = 60 // it is being started again
 )
 
 // startProcesses starts two application processes and waits until they have
@@ -102,51 +104,34 @@ func (o *office) beginDay(ctx context.Context) error {
 func (o *office) loseLeader(ctx context.Context) error {
 	fmt.Fprintln(o.out, "\n=== The server that leads is stopped while shipments go on ===")
 	// A lost leader stops appends for some seconds, until another one is chosen.
-	limited, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- o.shipAll(limited, morning, evening) }()
-	if err := o.stopAndStart(limited); err != nil {
-		cancel()
-		return fmt.Errorf("%w (shipments: %w)", err, <-ended)
-	}
-	if err := <-ended; err != nil {
-		return err
-	}
-	fmt.Fprintln(o.out, "  delivered in the end:", o.delivered.Load(), "of", evening)
-	return nil
-}
-
-// stopAndStart stops the leader when some shipments are delivered, and starts it
-// again when some more are.
-func (o *office) stopAndStart(ctx context.Context) error {
-	if err := o.awaitDelivered(ctx, some); err != nil {
-		return err
-	}
 	leader, err := o.servers.leaderOf(ctx, eventStream)
 	if err != nil {
 		return err
 	}
-	o.servers.stop(leader)
-	fmt.Fprintln(o.out, "  one of three servers is gone")
-	if err := o.awaitDelivered(ctx, some); err != nil {
+	err = o.shipWhile(ctx, morning, noon, func() error { o.servers.stop(leader); return nil })
+	if err != nil {
 		return err
 	}
-	if _, err := o.servers.leaderOf(ctx, eventStream); err != nil {
+	fmt.Fprintln(o.out, "  one of three servers is gone, delivered:", o.delivered.Load())
+	if err := o.shipAll(ctx, noon, afternoon); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.out, "  another one leads, and %d more shipments were delivered\n", some)
-	if err := o.servers.start(leader); err != nil {
+	fmt.Fprintln(o.out, "  another one leads, delivered:", o.delivered.Load())
+	err = o.shipWhile(ctx, afternoon, evening, func() error { return o.servers.start(leader) })
+	if err != nil {
 		return err
 	}
-	fmt.Fprintln(o.out, "  it is started again")
+	fmt.Fprintln(o.out, "  it is there again, delivered:", o.delivered.Load())
 	return nil
 }
 
-// awaitDelivered waits until so many more shipments are delivered.
-func (o *office) awaitDelivered(ctx context.Context, more int64) error {
-	want := o.delivered.Load() + more
-	return until(ctx, func() (bool, error) { return o.delivered.Load() >= want, nil })
+// shipWhile ships while something else is done.
+func (o *office) shipWhile(ctx context.Context, from, to int, do func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- o.shipAll(ctx, from, to) }()
+	return errors.Join(do(), <-ended)
 }
 
 // endDay waits until everything is done, and shows what is there.
