@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -15,13 +14,10 @@ import (
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
-	"github.com/evident-go/evident/internal/natstest"
 	"github.com/evident-go/evident/jetstream"
 	"github.com/evident-go/evident/memory"
 	"github.com/evident-go/evident/projection"
 )
-
-func TestMain(m *testing.M) { os.Exit(natstest.Main(m)) }
 
 const (
 	patience = 60 * time.Second // at the edge to the server

@@ -1,14 +1,16 @@
 package natstest
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -16,35 +18,40 @@ import (
 
 const size = 3
 
-// Cluster is three servers in the test's process that keep replicas.
+// Cluster is three servers that keep replicas, each in a process of its own.
 type Cluster struct {
-	Servers [size]*Server
+	Servers [size]*Process
+
+	asked [size]jetstream.JetStream // a connection to each server alone
 }
 
-// StartCluster starts three servers and waits until they have a leader. They
-// end with the test.
-func StartCluster(t testing.TB, options ...Option) *Cluster {
+// StartCluster starts three servers and waits until they keep replicas. They end
+// with the test, also if the test's program is killed.
+func StartCluster(t testing.TB, options ...ProcessOption) *Cluster {
 	t.Helper()
-	dir, routes := t.TempDir(), freePorts(t)
+	c, config := &Cluster{}, configOf(options)
+	path, dir, ports := program(t), t.TempDir(), freePorts(t)
+	for i := range c.Servers {
+		name := serverName(i)
+		c.Servers[i] = newProcess(t, path, config, "-name", name, "-dir", filepath.Join(dir, name),
+			"-cluster-port", strconv.Itoa(ports[i]), "-routes", routes(ports))
+		c.Servers[i].Restart(t)
+	}
+	for i, s := range c.Servers {
+		c.asked[i] = s.JetStream(t)
+	}
+	c.AwaitReady(t)
+	return c
+}
+
+func serverName(i int) string { return fmt.Sprintf("evident-%d", i+1) }
+
+func routes(ports [size]int) string {
 	urls := make([]string, size)
-	for i, port := range routes {
+	for i, port := range ports {
 		urls[i] = fmt.Sprintf("nats://127.0.0.1:%d", port)
 	}
-	c := &Cluster{}
-	for i, port := range routes {
-		name := fmt.Sprintf("evident-%d", i+1)
-		s := &Server{options: basic(name, filepath.Join(dir, name), server.RANDOM_PORT)}
-		s.options.Cluster = server.ClusterOpts{Name: "evident", Host: "127.0.0.1", Port: port}
-		s.options.Routes = server.RoutesFromStr(strings.Join(urls, ","))
-		for _, change := range options {
-			change(&s.options)
-		}
-		s.Restart(t)
-		t.Cleanup(s.Stop)
-		c.Servers[i] = s
-	}
-	require.Eventually(t, c.ready, patience, 10*time.Millisecond, "the cluster has no leader")
-	return c
+	return strings.Join(urls, ",")
 }
 
 // freePorts returns ports for the servers' routes. They must be known before
@@ -69,13 +76,42 @@ func freePorts(t testing.TB) [size]int {
 	return ports
 }
 
-func (c *Cluster) ready() bool {
-	for _, s := range c.Servers {
-		if s.running != nil && s.running.JetStreamIsLeader() && len(s.running.JetStreamClusterPeers()) == size {
-			return true
+// How long one question to a server may take, and how often it is asked.
+const (
+	answerTime = time.Second
+	tick       = 10 * time.Millisecond
+)
+
+// AwaitReady waits until a stream can be kept on all three servers.
+func (c *Cluster) AwaitReady(t testing.TB) {
+	t.Helper()
+	const name = "READY"
+	js := c.someone()
+	c.eventually(t, func(ctx context.Context) bool {
+		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: name, Subjects: []string{name}, Storage: jetstream.MemoryStorage, Replicas: size})
+		return err == nil
+	}, "the cluster keeps no replicas")
+	c.eventually(t, func(ctx context.Context) bool { return js.DeleteStream(ctx, name) == nil }, "stream %s cannot be deleted", name)
+}
+
+// eventually tries until it works, each time for answerTime at most.
+func (*Cluster) eventually(t testing.TB, try func(ctx context.Context) bool, message string, args ...any) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), answerTime)
+		defer cancel()
+		return try(ctx)
+	}, patience, tick, append([]any{message}, args...)...)
+}
+
+// someone is a connection to a server that answers.
+func (c *Cluster) someone() jetstream.JetStream {
+	for i, s := range c.Servers {
+		if s.answers() {
+			return c.asked[i]
 		}
 	}
-	return false
+	return c.asked[0]
 }
 
 // URL names all three servers.
@@ -94,21 +130,55 @@ func (c *Cluster) JetStream(t testing.TB, options ...nats.Option) jetstream.JetS
 	return connect(t, c.URL(), options...)
 }
 
-// Leader returns the server that leads a stream, or nil if none does now.
-func (c *Cluster) Leader(stream string) *Server {
-	for _, s := range c.Servers {
-		if s.running != nil && s.running.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, stream) {
+// Leader returns the server that leads a stream, or nil if none does now. A
+// server that was cut off from the others may think for a while that it leads.
+func (c *Cluster) Leader(stream string) *Process {
+	for i := range c.Servers {
+		if name := c.leaderAt(i, stream); name != "" {
+			return c.named(name)
+		}
+	}
+	return nil
+}
+
+// leaderAt asks one server for the name of a stream's leader. It is "" if that
+// server knows none.
+func (c *Cluster) leaderAt(i int, stream string) string {
+	if !c.Servers[i].answers() {
+		return ""
+	}
+	reply, err := c.asked[i].Conn().Request("$JS.API.STREAM.INFO."+stream, nil, answerTime)
+	if err != nil {
+		return ""
+	}
+	var answer struct {
+		Cluster struct {
+			Leader string `json:"leader"`
+		} `json:"cluster"`
+	}
+	if json.Unmarshal(reply.Data, &answer) != nil {
+		return ""
+	}
+	return answer.Cluster.Leader
+}
+
+func (c *Cluster) named(name string) *Process {
+	for i, s := range c.Servers {
+		if serverName(i) == name {
 			return s
 		}
 	}
 	return nil
 }
 
-// AwaitLeader waits until a stream has a leader, and returns it.
-func (c *Cluster) AwaitLeader(t testing.TB, stream string) *Server {
+// AwaitLeader waits until a stream has a leader that runs, and returns it.
+func (c *Cluster) AwaitLeader(t testing.TB, stream string) *Process {
 	t.Helper()
-	var leader *Server
-	require.Eventually(t, func() bool { leader = c.Leader(stream); return leader != nil }, patience, 10*time.Millisecond, "stream %s has no leader", stream)
+	var leader *Process
+	require.Eventually(t, func() bool {
+		leader = c.Leader(stream)
+		return leader != nil && leader.answers()
+	}, patience, tick, "stream %s has no leader", stream)
 	return leader
 }
 
@@ -116,6 +186,12 @@ func (c *Cluster) AwaitLeader(t testing.TB, stream string) *Server {
 // stopping anything.
 func (c *Cluster) StepDown(t testing.TB, stream string) {
 	t.Helper()
-	leader := c.AwaitLeader(t, stream)
-	require.NoError(t, leader.running.JetStreamStepdownStream(server.DEFAULT_GLOBAL_ACCOUNT, stream))
+	c.AwaitLeader(t, stream)
+	c.eventually(t, func(ctx context.Context) bool {
+		reply, err := c.someone().Conn().RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil)
+		var answer struct {
+			Success bool `json:"success"`
+		}
+		return err == nil && json.Unmarshal(reply.Data, &answer) == nil && answer.Success
+	}, "the leader of stream %s does not step down", stream)
 }

@@ -1,7 +1,6 @@
 package natstest_test
 
 import (
-	"os"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -10,8 +9,6 @@ import (
 
 	"github.com/evident-go/evident/internal/natstest"
 )
-
-func TestMain(m *testing.M) { os.Exit(natstest.Main(m)) }
 
 func newStream(t *testing.T, js jetstream.JetStream, replicas int) {
 	t.Helper()

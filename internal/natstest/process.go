@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -17,64 +17,60 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Variables by which the test's program is told to be a server.
-const (
-	dirVariable  = "EVIDENT_NATSTEST_DIR"
-	portVariable = "EVIDENT_NATSTEST_PORT"
-)
-
-// Process is one server in a process of its own: the test's program, started
-// again. Only such a server can be killed, and not merely stopped.
+// Process is one server in a process of its own. Only such a server can be
+// killed or frozen, and not merely stopped, and the race detector, if a test runs
+// with it, does not slow it down.
 type Process struct {
-	dir     string
+	program string
+	args    []string
 	port    int
 	command *exec.Cmd
 	stdin   io.Closer
+	frozen  bool
 }
 
-// Main runs a package's tests. A package that uses [StartProcess] has
-//
-//	func TestMain(m *testing.M) { os.Exit(natstest.Main(m)) }
-func Main(m *testing.M) int {
-	if dir := os.Getenv(dirVariable); dir != "" {
-		return serve(dir, os.Getenv(portVariable), os.Stdin, os.Stdout)
-	}
-	return m.Run()
-}
+// ProcessOption changes how a server in a process of its own runs.
+type ProcessOption func(*processConfig)
 
-// serve is the server's process: it says which port it has, and ends when its
-// input does, since then the test has ended.
-func serve(dir, port string, in io.Reader, out io.Writer) int {
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		fmt.Fprintln(out, "bad port:", err)
-		return 2
+type processConfig struct{ syncAlways bool }
+
+// SyncAlways has a server acknowledge nothing before the disk has confirmed it.
+func SyncAlways() ProcessOption { return func(c *processConfig) { c.syncAlways = true } }
+
+func configOf(options []ProcessOption) processConfig {
+	var c processConfig
+	for _, change := range options {
+		change(&c)
 	}
-	options := basic("evident", dir, number)
-	s, err := server.NewServer(&options)
-	if err != nil {
-		fmt.Fprintln(out, "no server:", err)
-		return 2
-	}
-	go s.Start()
-	ready := s.ReadyForConnections(patience)
-	address, ok := s.Addr().(*net.TCPAddr)
-	if !ready || !ok {
-		fmt.Fprintln(out, "not ready")
-		return 2
-	}
-	fmt.Fprintln(out, "port", address.Port)
-	_, _ = io.Copy(io.Discard, in)
-	s.Shutdown()
-	return 0
+	return c
 }
 
 // StartProcess starts a server in a process of its own, which ends with the
-// test, also if the test's program is killed. The package must use [Main].
-func StartProcess(t testing.TB) *Process {
+// test, also if the test's program is killed.
+func StartProcess(t testing.TB, options ...ProcessOption) *Process {
 	t.Helper()
-	p := &Process{dir: t.TempDir(), port: server.RANDOM_PORT}
+	p := newProcess(t, program(t), configOf(options), "-dir", t.TempDir())
 	p.Restart(t)
+	return p
+}
+
+// program returns the path of the server's program, which the go command builds
+// if need be. It is built without the race detector.
+func program(t testing.TB) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "tool", "-n", "natsserver")
+	command.Stderr = os.Stderr
+	path, err := command.Output()
+	require.NoError(t, err, "go tool -n natsserver")
+	return strings.TrimSpace(string(path))
+}
+
+func newProcess(t testing.TB, program string, config processConfig, args ...string) *Process {
+	t.Helper()
+	if config.syncAlways {
+		args = append(args, "-sync")
+	}
+	p := &Process{program: program, args: args, port: server.RANDOM_PORT}
 	t.Cleanup(p.Kill)
 	return p
 }
@@ -85,17 +81,33 @@ func (p *Process) Kill() {
 		return
 	}
 	_ = p.command.Process.Kill()
+	p.bury()
+}
+
+// Stop lets the server end in order. It may be called again.
+func (p *Process) Stop() {
+	if p.command == nil {
+		return
+	}
+	_ = p.stdin.Close()
+	late := time.AfterFunc(patience, func() { _ = p.command.Process.Kill() })
+	p.bury()
+	late.Stop()
+}
+
+// bury waits for the end of the server's process.
+func (p *Process) bury() {
 	_ = p.command.Wait()
 	_ = p.stdin.Close()
-	p.command = nil
+	p.command, p.frozen = nil, false
 }
 
 // Restart starts the server again, at the same address and with the same files.
+// It is killed if it runs.
 func (p *Process) Restart(t testing.TB) {
 	t.Helper()
 	p.Kill()
-	command := exec.Command(os.Args[0]) //nolint:noctx // this program; it ends with the test, by Kill.
-	command.Env = append(os.Environ(), dirVariable+"="+p.dir, portVariable+"="+strconv.Itoa(p.port))
+	command := exec.Command(p.program, append(p.args, "-port", strconv.Itoa(p.port))...) //nolint:noctx // it ends with the test, by Kill.
 	stdin, err := command.StdinPipe()
 	require.NoError(t, err)
 	stdout, err := command.StdoutPipe()
@@ -104,10 +116,13 @@ func (p *Process) Restart(t testing.TB) {
 	require.NoError(t, command.Start())
 	p.command, p.stdin = command, stdin
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	require.NoError(t, err, "the server's process says nothing: does the package use natstest.Main?")
+	require.NoError(t, err, "the server's process says nothing")
 	_, err = fmt.Sscanf(line, "port %d", &p.port)
 	require.NoError(t, err, strings.TrimSpace(line))
 }
+
+// answers reports whether the server runs and is not frozen.
+func (p *Process) answers() bool { return p.command != nil && !p.frozen }
 
 // URL is where clients connect.
 func (p *Process) URL() string { return "nats://127.0.0.1:" + strconv.Itoa(p.port) }

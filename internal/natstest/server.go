@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/evident-go/evident/internal/natstest/setup"
 )
 
 // patience is how long a server may take to get ready.
@@ -33,21 +35,13 @@ type Server struct {
 // Start starts a server that ends with the test.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
-	s := &Server{options: basic("evident", t.TempDir(), server.RANDOM_PORT)}
+	s := &Server{options: setup.Options("evident", t.TempDir(), server.RANDOM_PORT)}
 	for _, change := range options {
 		change(&s.options)
 	}
 	s.Restart(t)
 	t.Cleanup(s.Stop)
 	return s
-}
-
-func basic(name, dir string, port int) server.Options {
-	return server.Options{
-		ServerName: name, Host: "127.0.0.1", Port: port,
-		JetStream: true, StoreDir: dir, JetStreamMaxMemory: 256 << 20, JetStreamMaxStore: 4 << 30,
-		NoLog: true, NoSigs: true, MaxPayload: 1 << 20,
-	}
 }
 
 // Stop ends the server and keeps its files. It may be called again.
