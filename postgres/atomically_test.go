@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/plugtest"
 	"github.com/evident-go/evident/postgres"
 )
 
@@ -222,9 +223,9 @@ func TestAtomicallyRefusedAtTheCommit(t *testing.T) {
 func TestAtomicallyWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	p, m, store, straight := newTimedStore(t, postgres.Config{}, 2)
-	for _, d := range []direction{request, answer} {
+	for _, d := range []plugtest.Direction{plugtest.Request, plugtest.Answer} {
 		require.Eventually(t, func() bool { return store.Pool().Ping(t.Context()) == nil }, patience, tick)
-		m.once("commit", func(client string) { p.cutOff(client, d, 0) })
+		m.once("commit", func(client string) { p.CutOff(client, d, 0) })
 		a := newAppend(2)
 		err := store.Atomically(t.Context(), func(ctx context.Context, _ pgx.Tx, events eventstore.Store) error {
 			_, err := events.Append(ctx, a)

@@ -184,11 +184,11 @@ func TestChaosCluster(t *testing.T) { //nolint:paralleltest // see above
 		p, address := newPlug(t, a.Address)
 		ways[i] = chaostest.Way{Address: address, Cut: func(silently bool) (heal func()) {
 			if silently {
-				p.swallow()
-				return p.heal
+				p.Swallow()
+				return p.Heal
 			}
-			p.pull()
-			return p.plugIn
+			p.Pull()
+			return p.PlugIn
 		}}
 	}
 	chaostest.Cluster(t, a, false, ways)

@@ -75,7 +75,7 @@ func TestTrapAShutdownEndsThoughTheServerIsSilent(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	await(t, begun, "the batch")
-	p.swallow()
+	p.Swallow()
 	cancel()
 	select {
 	case err := <-done:
@@ -83,7 +83,7 @@ func TestTrapAShutdownEndsThoughTheServerIsSilent(t *testing.T) {
 	case <-time.After(15 * time.Second):
 		assert.Fail(t, "Run has not returned 15 s after its context has ended, the time of grace is half a second")
 	}
-	p.heal()
+	p.Heal()
 }
 
 // A writer announces the floor that it has read a moment before, and keeps

@@ -19,6 +19,7 @@ import (
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
 	"github.com/evident-go/evident/internal/pgtest"
+	"github.com/evident-go/evident/internal/plugtest"
 	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/postgres"
 	"github.com/evident-go/evident/projection"
@@ -501,18 +502,18 @@ func TestTrapACommitWhoseAnswerIsLost(t *testing.T) {
 		}
 		switch commits.Add(1) % 4 {
 		case 1:
-			p.cutOff(client, request, 0)
+			p.CutOff(client, plugtest.Request, 0)
 		case 3:
-			p.cutOff(client, answer, 0)
+			p.CutOff(client, plugtest.Answer, 0)
 		default:
-			p.heal()
+			p.Heal()
 			return
 		}
 		cuts.Add(1)
 	})
 	require.NoError(t, r.RunUntilCaughtUp(t.Context()))
 	m.before(nil)
-	p.heal()
+	p.Heal()
 	assert.Greater(t, cuts.Load(), int64(10))
 	home := &home{Store: straight, config: postgres.Config{Schema: "evident"}}
 	requireLines(t, home, positions(t, straight)...)

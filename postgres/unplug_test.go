@@ -21,6 +21,7 @@ import (
 	"github.com/evident-go/evident/aggregate"
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/plugtest"
 	"github.com/evident-go/evident/postgres"
 	"github.com/evident-go/evident/projection"
 )
@@ -78,14 +79,14 @@ func storedOf(t *testing.T, store *postgres.Store, a eventstore.Append) int {
 func TestAppendThatIsCutAnywhere(t *testing.T) {
 	t.Parallel()
 	p, _, store, straight := newTimedStore(t, postgres.Config{}, 1)
-	for _, d := range []direction{request, answer} {
+	for _, d := range []plugtest.Direction{plugtest.Request, plugtest.Answer} {
 		for _, bytes := range []int{0, 1, 4, 5, 40, 100, 200, 350, 500, 1000, 2000, 4000} {
 			_, err := store.Head(t.Context()) // makes a connection, if there is none
 			require.NoError(t, err)
 			a := newAppend(5)
-			p.cut(d, bytes)
+			p.Cut(d, bytes)
 			_, err = store.Append(t.Context(), a)
-			p.heal()
+			p.Heal()
 			switch stored := storedOf(t, straight, a); {
 			case err == nil:
 				require.Equal(t, 5, stored)
@@ -109,7 +110,7 @@ func TestAppendWhoseAnswerIsLost(t *testing.T) {
 	p, m, store, straight := newTimedStore(t, postgres.Config{}, 1)
 	for _, expected := range []eventstore.Expectation{eventstore.NoStream(), eventstore.Exact(0), eventstore.Any()} {
 		warm(t, store)
-		m.once(sendsAppend, func(client string) { p.cutOff(client, answer, 0) })
+		m.once(sendsAppend, func(client string) { p.CutOff(client, plugtest.Answer, 0) })
 		a := newAppend(3)
 		a.Expected = expected
 		result, err := store.Append(t.Context(), a)
@@ -143,7 +144,7 @@ func TestRefusalAfterALostAnswer(t *testing.T) {
 			_, err := straight.Append(t.Context(), eventstore.Append{Stream: a.Stream, Events: randomEvents(2)})
 			require.NoError(t, err)
 		}
-		m.once(sendsAppend, func(client string) { p.cutOff(client, answer, 0) })
+		m.once(sendsAppend, func(client string) { p.CutOff(client, plugtest.Answer, 0) })
 		_, err := store.Append(t.Context(), a)
 		require.Equal(t, c.unknown, errors.Is(err, eventstore.ErrOutcomeUnknown), "%v: %v", c.expected, err)
 		require.Equal(t, !c.unknown, errors.Is(err, eventstore.ErrConflict), "%v: %v", c.expected, err)
@@ -165,16 +166,16 @@ func TestLostAnswerStaysUnknown(t *testing.T) {
 			m.before(func(sql, client string) {
 				switch {
 				case strings.HasPrefix(sql, sendsAppend) && appends.Add(1) == 1:
-					p.cutOff(client, answer, 0)
+					p.CutOff(client, plugtest.Answer, 0)
 				case strings.HasPrefix(sql, "SELECT event_id"):
-					p.cut(answer, 0) // for good
+					p.Cut(plugtest.Answer, 0) // for good
 				}
 			})
 			a := newAppend(2)
 			a.Expected = expected
 			_, err := store.Append(t.Context(), a)
 			m.before(nil)
-			p.heal()
+			p.Heal()
 			requireOnce(t, straight, a)
 			require.ErrorIs(t, err, eventstore.ErrOutcomeUnknown)
 			require.True(t, eventstore.IsRetryable(err))
@@ -204,7 +205,7 @@ func TestReadThatIsCutAnywhere(t *testing.T) {
 	}
 	for i, bytes := range append(cuts, 2*bytesOfAll) {
 		require.Eventually(t, func() bool { _, err := store.Head(t.Context()); return err == nil }, 10*time.Second, 10*time.Millisecond)
-		p.cut(answer, bytes)
+		p.Cut(plugtest.Answer, bytes)
 		var got, failures int
 		var err error
 		switch i % 3 {
@@ -224,7 +225,7 @@ func TestReadThatIsCutAnywhere(t *testing.T) {
 				failures = 1
 			}
 		}
-		p.heal()
+		p.Heal()
 		if err == nil {
 			whole++
 			assert.Equal(t, size, got, "cut after %d bytes", bytes)
@@ -254,8 +255,8 @@ func (counted) EventType() string { return "Counted" }
 func TestCommitThatIsCut(t *testing.T) {
 	t.Parallel()
 	p, m, store, straight := newTimedStore(t, postgres.Config{}, 2)
-	for _, d := range []direction{request, answer} {
-		m.once("commit", func(client string) { p.cutOff(client, d, 0) })
+	for _, d := range []plugtest.Direction{plugtest.Request, plugtest.Answer} {
+		m.once("commit", func(client string) { p.CutOff(client, d, 0) })
 		a := newAppend(2)
 		var tx pgx.Tx
 		var err error
@@ -265,7 +266,7 @@ func TestCommitThatIsCut(t *testing.T) {
 		require.Error(t, tx.Commit(t.Context()))
 		requireSettled(t, store, straight, a, d)
 
-		m.once("commit", func(client string) { p.cutOff(client, d, 0) })
+		m.once("commit", func(client string) { p.CutOff(client, d, 0) })
 		a = newAppend(2)
 		var own projection.Tx
 		require.Eventually(t, func() bool { own, err = store.Begin(t.Context()); return err == nil }, 10*time.Second, 10*time.Millisecond)
@@ -280,9 +281,9 @@ func TestCommitThatIsCut(t *testing.T) {
 
 // requireSettled requires that what a cut commit has left is whole, as the
 // direction says, and that sending it again succeeds.
-func requireSettled(t *testing.T, store, straight *postgres.Store, a eventstore.Append, d direction) {
+func requireSettled(t *testing.T, store, straight *postgres.Store, a eventstore.Append, d plugtest.Direction) {
 	t.Helper()
-	want := map[direction]int{request: 0, answer: len(a.Events)}[d]
+	want := map[plugtest.Direction]int{plugtest.Request: 0, plugtest.Answer: len(a.Events)}[d]
 	require.Eventually(t, func() bool { return storedOf(t, straight, a) == want }, 10*time.Second, 10*time.Millisecond)
 	_, err := store.Append(t.Context(), a)
 	require.NoError(t, err)
@@ -298,10 +299,10 @@ func TestCommitAfterTheConnectionWasLost(t *testing.T) {
 	a := newAppend(1)
 	_, err = tx.(*postgres.Tx).Events().Append(t.Context(), a)
 	require.NoError(t, err)
-	p.pull()
+	p.Pull()
 	_, err = tx.(*postgres.Tx).PGX().Exec(t.Context(), "SELECT 1")
 	require.Error(t, err)
-	p.plugIn()
+	p.PlugIn()
 	require.Error(t, tx.Commit(t.Context()))
 	require.Zero(t, storedOf(t, straight, a))
 }
@@ -352,9 +353,9 @@ func TestWaitGoesOnAfterAnOutage(t *testing.T) {
 	}
 	require.Equal(t, next(), <-heads)
 	for range 2 {
-		p.pull()
+		p.Pull()
 		want := next() // while nobody hears of it
-		p.plugIn()
+		p.PlugIn()
 		require.Equal(t, want, <-heads)
 	}
 	following.Wait()
@@ -391,7 +392,7 @@ func TestBlackHole(t *testing.T) {
 	t.Parallel()
 	const writeTimeout = 500 * time.Millisecond
 	p, m, store, straight := newTimedStore(t, postgres.Config{WriteTimeout: writeTimeout}, 4)
-	p.swallow()
+	p.Swallow()
 	m.before(nil)
 	begin := time.Now()
 	first, patient := newAppend(1), newAppend(1)
@@ -421,7 +422,7 @@ func TestBlackHole(t *testing.T) {
 	case <-time.After(20 * writeTimeout):
 		t.Error("an append without a deadline is stuck")
 	}
-	p.heal()
+	p.Heal()
 	await(t, ended, "the end of all appends")
 	for _, a := range []eventstore.Append{first, patient} {
 		require.Eventually(t, func() bool { _, err := store.Append(t.Context(), a); return err == nil }, 30*time.Second, 50*time.Millisecond)
@@ -435,16 +436,16 @@ func TestBlackHoleWithoutADeadline(t *testing.T) {
 	t.Parallel()
 	const writeTimeout = 300 * time.Millisecond
 	p, _, store, straight := newTimedStore(t, postgres.Config{WriteTimeout: writeTimeout}, 2)
-	p.swallow()
+	p.Swallow()
 	a := newAppend(1)
 	answers := make(chan error, 1)
 	go func() { _, err := store.Append(t.Context(), a); answers <- err }()
 	select {
 	case err := <-answers:
 		require.ErrorIs(t, err, eventstore.ErrOutcomeUnknown)
-		p.heal()
+		p.Heal()
 	case <-time.After(20 * writeTimeout):
-		p.heal()
+		p.Heal()
 		require.Error(t, <-answers)
 		t.Fatal("it is stuck")
 	}
@@ -478,13 +479,13 @@ func TestWaitGoesOnBesideDeadConnections(t *testing.T) {
 	straight := open(t, config)
 	p, _ := newPlug(t, config.URL)
 	config.PollInterval, config.WriteTimeout = 20*time.Millisecond, 300*time.Millisecond
-	store, way := detour(t, config, p.address)
+	store, way := detour(t, config, p.Address())
 	result, err := straight.Append(t.Context(), newAppend(1))
 	require.NoError(t, err)
 	_, err = store.Wait(t.Context(), 0)
 	require.NoError(t, err)
 
-	p.swallow()
+	p.Swallow()
 	alive := straight.Pool().Config().ConnConfig
 	address := net.JoinHostPort(alive.Host, strconv.Itoa(int(alive.Port)))
 	way.Store(&address)
@@ -504,7 +505,7 @@ func TestWaitGoesOnBesideDeadConnections(t *testing.T) {
 	_, err = straight.Append(t.Context(), newAppend(1))
 	require.NoError(t, err)
 	assert.NoError(t, <-answers)
-	p.heal() // lets the dead connections go, so that the store can be closed
+	p.Heal() // lets the dead connections go, so that the store can be closed
 }
 
 // When all connections of a pool were cut at once, the next append does not
@@ -521,8 +522,8 @@ func TestAppendAfterAllConnectionsWereCut(t *testing.T) {
 	for _, conn := range busy {
 		conn.Release()
 	}
-	p.pull()
-	p.plugIn()
+	p.Pull()
+	p.PlugIn()
 	a := newAppend(1)
 	_, err := store.Append(t.Context(), a)
 	require.NoError(t, err)

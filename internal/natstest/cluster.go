@@ -22,7 +22,8 @@ const size = 3
 type Cluster struct {
 	Servers [size]*Process
 
-	asked [size]jetstream.JetStream // a connection to each server alone
+	asked   [size]jetstream.JetStream // a connection to each server alone
+	network *network                  // nil if the servers reach each other directly
 }
 
 // StartCluster starts three servers and waits until they keep replicas. They end
@@ -31,10 +32,12 @@ func StartCluster(t testing.TB, options ...ProcessOption) *Cluster {
 	t.Helper()
 	c, config := &Cluster{}, configOf(options)
 	path, dir, ports := program(t), t.TempDir(), freePorts(t)
+	if config.network {
+		c.network = newNetwork(t, ports)
+	}
 	for i := range c.Servers {
 		name := serverName(i)
-		c.Servers[i] = newProcess(t, path, config, "-name", name, "-dir", filepath.Join(dir, name),
-			"-cluster-port", strconv.Itoa(ports[i]), "-routes", routes(ports))
+		c.Servers[i] = newProcess(t, path, config, append(c.place(i, ports), "-name", name, "-dir", filepath.Join(dir, name))...)
 		c.Servers[i].Restart(t)
 	}
 	for i, s := range c.Servers {
@@ -45,6 +48,15 @@ func StartCluster(t testing.TB, options ...ProcessOption) *Cluster {
 }
 
 func serverName(i int) string { return fmt.Sprintf("evident-%d", i+1) }
+
+// place says where a server is, and where it finds the others.
+func (c *Cluster) place(i int, ports [size]int) []string {
+	args := []string{"-cluster-port", strconv.Itoa(ports[i])}
+	if c.network != nil {
+		return append(args, "-advertise", nowhere, "-routes", c.network.routes(i, ports[i]))
+	}
+	return append(args, "-routes", routes(ports))
+}
 
 func routes(ports [size]int) string {
 	urls := make([]string, size)

@@ -1,7 +1,9 @@
 package natstest_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
@@ -79,4 +81,33 @@ func TestOptions(t *testing.T) {
 	assert.EqualValues(t, 1024, js.Conn().MaxPayload())
 	_, err := js.AccountInfo(t.Context())
 	assert.Error(t, err)
+}
+
+func TestANetworkIsCutAndHealed(t *testing.T) {
+	t.Parallel()
+	cluster := natstest.StartCluster(t, natstest.SyncAlways(), natstest.WithNetwork())
+	newStream(t, cluster.JetStream(t), 3)
+	leader := cluster.AwaitLeader(t, "S")
+	others := cluster.Others(leader)
+	alone := leader.JetStream(t)
+	for _, other := range others {
+		cluster.Cut(leader, other)
+	}
+	publish(t, others[0].JetStream(t))
+	requireSilence(t, alone)
+	cluster.Heal()
+	publish(t, alone)
+	cluster.Swallow(others[0], others[1])
+	cluster.Swallow(leader, others[0])
+	requireSilence(t, others[0].JetStream(t))
+	cluster.Heal()
+	publish(t, others[0].JetStream(t))
+}
+
+func requireSilence(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := js.Publish(short, "s.a", []byte("x"))
+	require.Error(t, err)
 }

@@ -32,7 +32,7 @@ type Process struct {
 // ProcessOption changes how a server in a process of its own runs.
 type ProcessOption func(*processConfig)
 
-type processConfig struct{ syncAlways bool }
+type processConfig struct{ syncAlways, network bool }
 
 // SyncAlways has a server acknowledge nothing before the disk has confirmed it.
 func SyncAlways() ProcessOption { return func(c *processConfig) { c.syncAlways = true } }
