@@ -33,6 +33,8 @@ MODELPKG ?= ./projection ./sqlite ./postgres
 KILLS ?= 200
 #: test-chaos: how long the writers write
 CHAOS ?= 60s
+#: test-chaos: how many clusters of NATS are disturbed
+RUNS ?= 10
 #: bench: which benchmarks, as go test -bench takes them
 BENCH ?= .
 #: bench: where they are
@@ -70,7 +72,7 @@ test-stress: compiler postgres ## Run the conformance suites COUNT times in a ro
 	@EVIDENT_STEPS=$(STEPS) $(REPORT) test -count=1 -timeout=240m -run='TestModel' $(TESTFLAGS) $(MODELPKG)
 
 test-chaos: compiler postgres ## Kill servers and cut connections for CHAOS while others write and publish; look for what is lost
-	EVIDENT_CHAOS=$(CHAOS) EVIDENT_KILLS=$(KILLS) $(GO) test $(RACE) -v -p=1 -count=1 -timeout=60m -run='Chaos' $(TESTFLAGS) ./sqlite ./postgres ./jetstream
+	EVIDENT_CHAOS=$(CHAOS) EVIDENT_KILLS=$(KILLS) EVIDENT_RUNS=$(RUNS) $(GO) test $(RACE) -v -p=1 -count=1 -timeout=90m -run='Chaos' $(TESTFLAGS) ./sqlite ./postgres ./jetstream
 
 examples: postgres chromium ## Run every example and compare what it prints with its golden output
 	$(GO) test -count=1 ./examples/...

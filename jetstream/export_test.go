@@ -25,6 +25,9 @@ func StreamOf(c Config) string { return c.withDefaults().stream() }
 // Deafen has a store hear no news of other processes' appends, and tell none.
 func Deafen(s *Store) { s.news.stop() }
 
+// ConnectedTo returns the URL of the server that a store is connected to now.
+func ConnectedTo(s *Store) string { return s.conn.ConnectedUrl() }
+
 // Knows reports whether the server knows an event's id.
 func Knows(ctx context.Context, s *Store, id uuid.UUID) (bool, error) {
 	seq, err := s.placeOf(ctx, id)

@@ -66,14 +66,23 @@ func completeUpTo(m *found) (uint64, error) {
 }
 
 // lastVersion asks the leader for the last version of a stream, 0 if it has none.
-func (s *Store) lastVersion(ctx context.Context, stream string) (uint64, error) {
-	m, err := s.lookup(ctx, question{Last: versions(stream)})
-	if m == nil || err != nil {
+// A leader that was cut off from the others takes itself for one for some
+// seconds more: one that does not have what is known here is asked again.
+func (s *Store) lastVersion(ctx context.Context, stream string) (version uint64, err error) {
+	known, _ := s.versions.Get(stream)
+	_, err = s.lookupUntil(ctx, question{Last: versions(stream)}, s.config.PublishTimeout, func(m *found) error {
+		if version = 0; m != nil {
+			if _, version, err = s.subjects.parse(m.Subject); err != nil {
+				return damaged(m.message(), err)
+			}
+		}
+		if version < known {
+			return again(fmt.Errorf("the leader has version %d of %s, and %d was seen", version, stream, known))
+		}
+		return nil
+	})
+	if version == 0 || err != nil {
 		return 0, err
-	}
-	_, version, err := s.subjects.parse(m.Subject)
-	if err != nil {
-		return 0, damaged(m.message(), err)
 	}
 	s.know(stream, version)
 	return version, nil

@@ -24,7 +24,7 @@ func (d *delivery) judge(ctx context.Context, idKnown bool) (eventstore.Result, 
 		}
 		d.absent = true
 	}
-	if err := d.store.checkExpectations(ctx, d.appends); err != nil {
+	if err := d.conflict(ctx); err != nil {
 		return eventstore.Result{}, err
 	}
 	if idKnown {
@@ -34,6 +34,62 @@ func (d *delivery) judge(ctx context.Context, idKnown bool) (eventstore.Result, 
 	}
 	d.bases = nil
 	return eventstore.Result{}, again(errOvertaken)
+}
+
+// conflict returns the first conflict, if there is one.
+//
+// That a version is there already, no leader says wrongly. That one is not there
+// may be said by a leader that was cut off from the others, while they have
+// another one: then it is not believed before they agree.
+func (d *delivery) conflict(ctx context.Context) error {
+	err := d.store.checkExpectations(ctx, d.appends)
+	found, ok := errors.AsType[*eventstore.ConflictError](err)
+	if !ok || !expectsMore(found) {
+		return err
+	}
+	absent, failed := d.store.isAbsent(ctx, d.store.subjects.stream(found.Stream), found.Actual+1)
+	switch {
+	case failed != nil:
+		return failed
+	case absent:
+		return err
+	default:
+		return again(fmt.Errorf("the leader is behind: %w", errors.New(found.Error())))
+	}
+}
+
+// expectsMore reports whether a conflict is that a stream is too short.
+func expectsMore(c *eventstore.ConflictError) bool {
+	version, exact := c.Expected.Version()
+	return exact && version > c.Actual || !exact && c.Actual == 0
+}
+
+// isAbsent reports whether a version that the leader does not have is not there
+// either if all servers are asked: something is stored under the condition that it
+// is not, which they can only do together. It takes a position.
+func (s *Store) isAbsent(ctx context.Context, stream string, version uint64) (absent bool, err error) {
+	if !s.replicated {
+		return true, nil
+	}
+	doing := "ask the servers of stream " + s.stream
+	err = s.insist(ctx, doing, longest, func(ctx context.Context) error {
+		position, what, err := s.publish(ctx, []*nats.Msg{{Subject: s.subjects.guard, Header: nats.Header{
+			expectedHeader: []string{notThere}, expectedOfHeader: []string{versionOf(stream, version)},
+		}}})
+		switch what {
+		case answerStored:
+			s.saw(position)
+			absent = true
+			return nil
+		case answerTaken:
+			return nil
+		case answerRefused:
+			return permanent(s.stream, err)
+		default:
+			return again(err)
+		}
+	})
+	return absent, err
 }
 
 // errOvertaken says that another append came in between.
@@ -94,8 +150,12 @@ func (d *delivery) follows(ctx context.Context, i int, first *stored) (*stored, 
 	events := d.appends[i].Events
 	low := first.AggregateVersion - 1
 	high := low + uint64(len(events))
-	if there, err := d.store.exists(ctx, d.streams[i], high); err != nil || !there {
+	if there, err := d.store.exists(ctx, d.streams[i], high); err != nil {
 		return nil, err
+	} else if !there {
+		if absent, err := d.store.isAbsent(ctx, d.streams[i], high); absent || err != nil {
+			return nil, err
+		}
 	}
 	have, err := d.store.readVersions(ctx, d.streams[i], low, high)
 	if err != nil {
@@ -149,10 +209,16 @@ func (d *delivery) find(ctx context.Context, i, j int) (*stored, error) {
 		return nil, err
 	}
 	e, err := d.store.event(ctx, question{Seq: seq})
-	if err == nil && (e == nil || e.ID != id) {
-		err = fmt.Errorf("message %d: the server takes it for event %s: %w", seq, id, eventstore.ErrCorrupt)
+	switch {
+	case err != nil:
+		return nil, err
+	case e == nil && d.store.replicated: // asked was another leader, which is behind
+		return nil, again(fmt.Errorf("the leader does not have message %d, where event %s is", seq, id))
+	case e == nil || e.ID != id:
+		return nil, fmt.Errorf("message %d: the server takes it for event %s: %w", seq, id, eventstore.ErrCorrupt)
+	default:
+		return e, nil
 	}
-	return e, err
 }
 
 // event asks the leader for an event, nil if there is none.

@@ -157,10 +157,14 @@ func versionsOf(stream string, low, high uint64) []string {
 }
 
 // missing returns an error if the leader does not have a version either that has
-// to be there.
+// to be there, nor the others.
 func (s *Store) missing(ctx context.Context, stream string, version uint64) error {
 	m, err := s.lookup(ctx, question{Last: versionOf(stream, version)})
-	if err == nil && m == nil {
+	if m != nil || err != nil {
+		return err
+	}
+	absent, err := s.isAbsent(ctx, stream, version)
+	if absent {
 		err = fmt.Errorf("stream %s has no version %d: %w", stream, version, eventstore.ErrCorrupt)
 	}
 	return err

@@ -62,6 +62,8 @@ type Store struct {
 	limits   eventstore.Limits
 	log      *zap.Logger
 
+	replicated bool // whether there are servers that have to agree
+
 	seen     atomic.Uint64              // the highest position known to be stored
 	clock    atomic.Int64               // the last recorded-at, in microseconds; it never goes back
 	versions *lru.Cache[string, uint64] // a version that each stream has, by the stream's subject
@@ -132,7 +134,7 @@ func Open(ctx context.Context, js natsjs.JetStream, config Config) (*Store, erro
 	}
 	s := &Store{
 		config: config, js: js, conn: js.Conn(), stream: have.Name, subjects: subjectsOf(config.Prefix), api: apiOf(js.Options(), have.Name),
-		id: idOf(have), limits: limits, log: config.Logger.With(zap.String("stream", have.Name)),
+		id: idOf(have), replicated: have.Replicas > 1, limits: limits, log: config.Logger.With(zap.String("stream", have.Name)),
 		versions: known, wakeups: newWakeups(), closing: make(chan struct{}),
 	}
 	if s.progress, err = openProgress(ctx, js, progress); err != nil {

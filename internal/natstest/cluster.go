@@ -139,7 +139,7 @@ func (c *Cluster) URL() string {
 // gone. The connection ends with the test.
 func (c *Cluster) JetStream(t testing.TB, options ...nats.Option) jetstream.JetStream {
 	t.Helper()
-	return connect(t, c.URL(), options...)
+	return Connect(t, c.URL(), options...)
 }
 
 // Leader returns the server that leads a stream, or nil if none does now. A

@@ -35,7 +35,7 @@ func newNetwork(t testing.TB, ports [size]int) *network {
 
 // routes are the addresses at which a server looks for the others, and its own,
 // by which it knows how many there are.
-func (n *network) routes(of int, own int) string {
+func (n *network) routes(of, own int) string {
 	urls := []string{fmt.Sprintf("nats://127.0.0.1:%d", own)}
 	for _, way := range n[of] {
 		if way != nil {

@@ -131,5 +131,5 @@ func (p *Process) URL() string { return "nats://127.0.0.1:" + strconv.Itoa(p.por
 // does, and ends with the test.
 func (p *Process) JetStream(t testing.TB, options ...nats.Option) jetstream.JetStream {
 	t.Helper()
-	return connect(t, p.URL(), options...)
+	return Connect(t, p.URL(), options...)
 }

@@ -76,10 +76,12 @@ func (s *Server) URL() string { return "nats://127.0.0.1:" + strconv.Itoa(s.opti
 // does, and ends with the test.
 func (s *Server) JetStream(t testing.TB, options ...nats.Option) jetstream.JetStream {
 	t.Helper()
-	return connect(t, s.URL(), options...)
+	return Connect(t, s.URL(), options...)
 }
 
-func connect(t testing.TB, url string, options ...nats.Option) jetstream.JetStream {
+// Connect connects to servers by their URLs. The connection comes back when they do,
+// and ends with the test.
+func Connect(t testing.TB, url string, options ...nats.Option) jetstream.JetStream {
 	t.Helper()
 	always := []nats.Option{
 		nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectJitter(0, 0), nats.Timeout(patience),
