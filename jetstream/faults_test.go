@@ -56,8 +56,8 @@ func TestChaosOfACluster(t *testing.T) { //nolint:tparallel // one cluster after
 		weather(t, 0, 3_000, time.Second, []fault{cutOff(), killed()})
 		return
 	}
-	for run := range runs(t) {
-		t.Run(strconv.Itoa(run+1), func(t *testing.T) { //nolint:paralleltest // see above.
+	for run := range runs(t) { //nolint:paralleltest // see above.
+		t.Run(strconv.Itoa(run+1), func(t *testing.T) {
 			weather(t, run, 50_000, 12*time.Second, faults())
 		})
 	}

@@ -126,6 +126,17 @@ func (c *Cluster) someone() jetstream.JetStream {
 	return c.asked[0]
 }
 
+// Others returns all servers but one.
+func (c *Cluster) Others(one *Process) []*Process {
+	var others []*Process
+	for _, s := range c.Servers {
+		if s != one {
+			others = append(others, s)
+		}
+	}
+	return others
+}
+
 // URL names all three servers.
 func (c *Cluster) URL() string {
 	var urls []string

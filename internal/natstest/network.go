@@ -64,17 +64,6 @@ func (c *Cluster) Cut(a, b *Process) { c.between(a, b, (*plugtest.Plug).Pull) }
 // [Cluster.Heal]. Their connections stay open.
 func (c *Cluster) Swallow(a, b *Process) { c.between(a, b, (*plugtest.Plug).Swallow) }
 
-// Others returns all servers but one.
-func (c *Cluster) Others(one *Process) []*Process {
-	var others []*Process
-	for _, s := range c.Servers {
-		if s != one {
-			others = append(others, s)
-		}
-	}
-	return others
-}
-
 // Heal brings the whole network back.
 func (c *Cluster) Heal() {
 	for i := range c.network {

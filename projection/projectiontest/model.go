@@ -41,7 +41,14 @@ const (
 // what happened at the same time.
 func Play(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
-	for _, seed := range seeds(t) {
+	PlaySteps(t, steps, open)
+}
+
+// PlaySteps does the same with another number of steps, unless EVIDENT_STEPS says
+// otherwise: for stores on which a step takes long.
+func PlaySteps(t *testing.T, steps int, open func(t *testing.T) Harness) {
+	t.Helper()
+	for _, seed := range seeds(t, steps) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			play(t, open(t).orExternal(), seed, gameSteps, oneByOne, inBatches)
@@ -50,7 +57,7 @@ func Play(t *testing.T, open func(t *testing.T) Harness) {
 }
 
 // seeds returns the seeds of all games that are to be played.
-func seeds(t *testing.T) []uint64 {
+func seeds(t *testing.T, steps int) []uint64 {
 	t.Helper()
 	if one, ok := os.LookupEnv(seedVariable); ok {
 		seed, err := strconv.ParseUint(one, 10, 64)
