@@ -169,7 +169,7 @@ func (w *writer) toShared(stream int) historytest.Call {
 }
 
 func (w *writer) events(stream int, expected eventstore.Expectation) historytest.Call {
-	return historytest.Call{Stream: stream, Expected: expected, Tag: fmt.Sprintf(`"%d.%d"`, w.index, w.calls), Count: 1 + w.random.IntN(4)}
+	return historytest.Call{Stream: stream, Expected: expected, Tag: fmt.Sprintf(`"%d.%d"`, w.index, w.calls), Count: 1 + w.random.IntN(8)}
 }
 
 func (w *writer) read(ctx context.Context, stream int) error {

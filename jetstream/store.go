@@ -49,8 +49,16 @@ var _ projection.Store = (*Store)(nil)
 // acknowledged before, by whichever process; what they read up to there may come
 // from any replica.
 //
+// A leader that the other servers do not reach, or that stood still, takes itself
+// for the leader for up to 20 seconds more. Who is connected to it reads meanwhile
+// what was there at first, though never less than the same store has seen, and a
+// conflict may name a version that was the last one then. Whether there is a
+// conflict is right all the same: nothing is stored unless most servers agree, and
+// that a version is missing is not believed before they do.
+//
 // An expectation on a stream that an append does not write may take a position,
-// so that positions have gaps.
+// and so may, on replicas, a conflict with a version that is not there: positions
+// have gaps.
 type Store struct {
 	config   Config
 	js       natsjs.JetStream
