@@ -10,16 +10,18 @@ import (
 
 // BenchmarkCopy copies 50,000 events or so, and verifies them once more.
 func BenchmarkCopy(b *testing.B) {
-	from := map[string]transfer.Target{"memory": inMemory(b), "sqlite": onSQLite(b), "postgres": onPostgreSQL(b)}
+	from := map[string]transfer.Target{"memory": inMemory(b), "sqlite": onSQLite(b), "postgres": onPostgreSQL(b), "jetstream": onJetStream(b)}
 	fill(b, from["memory"], 25_000)
 	copyAll(b, from["memory"], from["sqlite"])
 	copyAll(b, from["memory"], from["postgres"])
+	copyAll(b, from["memory"], from["jetstream"])
 	into := map[string]func(testing.TB) transfer.Target{
-		"memory":   func(tb testing.TB) transfer.Target { tb.Helper(); return inMemory(tb) },
-		"sqlite":   func(tb testing.TB) transfer.Target { tb.Helper(); return onSQLite(tb) },
-		"postgres": func(tb testing.TB) transfer.Target { tb.Helper(); return onPostgreSQL(tb) },
+		"memory":    func(tb testing.TB) transfer.Target { tb.Helper(); return inMemory(tb) },
+		"sqlite":    func(tb testing.TB) transfer.Target { tb.Helper(); return onSQLite(tb) },
+		"postgres":  func(tb testing.TB) transfer.Target { tb.Helper(); return onPostgreSQL(tb) },
+		"jetstream": func(tb testing.TB) transfer.Target { tb.Helper(); return onJetStream(tb) },
 	}
-	for _, c := range [][2]string{{"memory", "memory"}, {"sqlite", "postgres"}, {"postgres", "sqlite"}} {
+	for _, c := range [][2]string{{"memory", "memory"}, {"sqlite", "postgres"}, {"postgres", "sqlite"}, {"postgres", "jetstream"}, {"jetstream", "sqlite"}} {
 		b.Run(c[0]+" to "+c[1], func(b *testing.B) {
 			var events uint64
 			for b.Loop() {

@@ -25,7 +25,9 @@ func TestCopy(t *testing.T) {
 	t.Parallel()
 	source := inMemory(t)
 	fill(t, source, 1500)
-	for name, target := range map[string]transfer.Target{"memory": inMemory(t), "sqlite": onSQLite(t), "postgres": onPostgreSQL(t)} {
+	for name, target := range map[string]transfer.Target{
+		"memory": inMemory(t), "sqlite": onSQLite(t), "postgres": onPostgreSQL(t), "jetstream": onJetStream(t),
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			report := copyAll(t, source, target)
@@ -209,9 +211,10 @@ func TestCopyIsCancelled(t *testing.T) {
 func TestCopyFollows(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(testing.TB) transfer.Target{
-		"memory":   func(tb testing.TB) transfer.Target { tb.Helper(); return inMemory(tb) },
-		"sqlite":   func(tb testing.TB) transfer.Target { tb.Helper(); return onSQLite(tb) },
-		"postgres": func(tb testing.TB) transfer.Target { tb.Helper(); return onPostgreSQL(tb) },
+		"memory":    func(tb testing.TB) transfer.Target { tb.Helper(); return inMemory(tb) },
+		"sqlite":    func(tb testing.TB) transfer.Target { tb.Helper(); return onSQLite(tb) },
+		"postgres":  func(tb testing.TB) transfer.Target { tb.Helper(); return onPostgreSQL(tb) },
+		"jetstream": func(tb testing.TB) transfer.Target { tb.Helper(); return onJetStream(tb) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -18,7 +18,9 @@ import (
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
 	"github.com/evident-go/evident/eventstore/transfer"
+	"github.com/evident-go/evident/internal/natstest"
 	"github.com/evident-go/evident/internal/pgtest"
+	"github.com/evident-go/evident/jetstream"
 	"github.com/evident-go/evident/memory"
 	"github.com/evident-go/evident/postgres"
 	"github.com/evident-go/evident/sqlite"
@@ -67,6 +69,25 @@ func onPostgreSQL(tb testing.TB) *postgres.Store {
 	config := postgres.Config{URL: pgtest.URL(tb)}
 	require.NoError(tb, postgres.Migrate(tb.Context(), config))
 	store, err := postgres.Open(tb.Context(), config)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, store.Close()) })
+	return store
+}
+
+// onJetStream has a server of its own.
+func onJetStream(tb testing.TB) *jetstream.Store {
+	tb.Helper()
+	return newJetStream(tb, natstest.Start(tb).URL())
+}
+
+// newJetStream opens the first store of a server.
+func newJetStream(tb testing.TB, url string) *jetstream.Store {
+	tb.Helper()
+	js, end, err := natstest.Dial(url)
+	require.NoError(tb, err)
+	tb.Cleanup(end)
+	require.NoError(tb, jetstream.Provision(tb.Context(), js, jetstream.Config{}))
+	store, err := jetstream.Open(tb.Context(), js, jetstream.Config{})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, store.Close()) })
 	return store

@@ -119,24 +119,30 @@ func persist(tb testing.TB, source eventstore.Store, target transfer.Target, ran
 }
 
 // TestHistoryThereAndBack moves the history of a real repository from SQLite to
-// PostgreSQL and back, interrupted at random; every byte comes back.
+// PostgreSQL, on to JetStream, and from there back, interrupted at random; every
+// byte comes back.
 func TestHistoryThereAndBack(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	source, middle, back := onSQLite(t), onPostgreSQL(t), onSQLite(t)
+	source, back := onSQLite(t), onSQLite(t)
 	past := inMemory(t)
 	fillWithHistory(t, past, commits(t))
-	copyAll(t, past, source)
+	first := copyAll(t, past, source)
+	require.Equal(t, uint64(24_542), first.Digest.Events)
 
-	there, cuts := persist(t, source, middle, random)
-	require.Positive(t, cuts)
-	again, cuts := persist(t, middle, back, random)
-	require.Positive(t, cuts)
-	require.Equal(t, uint64(24_542), there.Digest.Events)
-	require.Equal(t, there.Digest, again.Digest)
-	requireSame(t, source, back, transfer.Report{Digest: there.Digest, SourcePosition: there.SourcePosition, TargetPosition: again.TargetPosition})
+	from, last := transfer.Target(source), first
+	for _, to := range []transfer.Target{onPostgreSQL(t), onJetStream(t), back} {
+		began := time.Now()
+		report, cuts := persist(t, from, to, random)
+		t.Logf("from %T to %T: %d cuts, %s", from, to, cuts, time.Since(began).Round(time.Millisecond))
+		require.Positive(t, cuts)
+		require.Equal(t, first.Digest, report.Digest)
+		requireSame(t, from, to, report)
+		from, last = to, report
+	}
+	requireSame(t, source, back, transfer.Report{Digest: first.Digest, SourcePosition: first.TargetPosition, TargetPosition: last.TargetPosition})
 	require.Equal(t, rows(t, source), rows(t, back))
 }
 

@@ -1,6 +1,7 @@
 package natstest
 
 import (
+	"fmt"
 	"net"
 	"strconv"
 	"testing"
@@ -83,14 +84,27 @@ func (s *Server) JetStream(t testing.TB, options ...nats.Option) jetstream.JetSt
 // and ends with the test.
 func Connect(t testing.TB, url string, options ...nats.Option) jetstream.JetStream {
 	t.Helper()
+	js, end, err := Dial(url, options...)
+	require.NoError(t, err)
+	t.Cleanup(end)
+	return js
+}
+
+// Dial connects to a server by its address, as a process does that a test has
+// started. The connection ends with end.
+func Dial(url string, options ...nats.Option) (js jetstream.JetStream, end func(), err error) {
 	always := []nats.Option{
 		nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectJitter(0, 0), nats.Timeout(patience),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // else the client prints that servers are gone
 	}
 	conn, err := nats.Connect(url, append(always, options...)...)
-	require.NoError(t, err)
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	require.NoError(t, err)
-	return js
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to %s: %w", url, err)
+	}
+	js, err = jetstream.New(conn)
+	if err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("connect to %s: %w", url, err)
+	}
+	return js, conn.Close, nil
 }
