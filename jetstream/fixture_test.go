@@ -14,10 +14,18 @@ import (
 
 	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/eventstore"
+	"github.com/evident-go/evident/internal/chaostest"
 	"github.com/evident-go/evident/jetstream"
 	"github.com/evident-go/evident/memory"
 	"github.com/evident-go/evident/projection"
 )
+
+func TestMain(m *testing.M) {
+	if chaostest.Run(chaosHome) {
+		return
+	}
+	os.Exit(m.Run())
+}
 
 const (
 	patience = 60 * time.Second // at the edge to the server

@@ -30,8 +30,12 @@ func TestMain(m *testing.M) {
 
 // chaosHome is what the processes of the chaos must know of a store.
 var chaosHome = chaostest.Home{
-	Open: func(ctx context.Context, address string) (chaostest.Store, error) {
-		return postgres.Open(ctx, postgres.Config{URL: address})
+	Open: func(ctx context.Context, address string) (chaostest.Place, error) {
+		store, err := postgres.Open(ctx, postgres.Config{URL: address})
+		if err != nil {
+			return chaostest.Place{}, err
+		}
+		return chaostest.Place{Store: store, Close: store.Close}, nil
 	},
 	Projections: chaosProjections,
 }

@@ -33,7 +33,7 @@ const (
 func TestMain(m *testing.M) {
 	source := os.Getenv(childSource)
 	if source == "" {
-		goleak.VerifyTestMain(tests{m})
+		goleak.VerifyTestMain(m)
 		return
 	}
 	if err := copyFile(context.Background(), source, os.Getenv(childTarget)); err != nil {
@@ -41,11 +41,6 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 }
-
-// tests are the package's, and its servers.
-type tests struct{ *testing.M }
-
-func (t tests) Run() int { return natstest.Main(t.M) }
 
 // openTarget opens a store by its address: a server's, or a file's.
 func openTarget(ctx context.Context, address string) (target transfer.Target, end func() error, err error) {

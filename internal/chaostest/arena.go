@@ -25,7 +25,7 @@ import (
 
 // Arena is a store, as the test sees it, that processes run projections on.
 type Arena struct {
-	Store   Store
+	Store   eventstore.Store
 	Address string // of the store, for processes
 	Lanes   int    // that each projection has
 	// Slow is what a handler takes for an event at the most: so long that a process
@@ -34,8 +34,8 @@ type Arena struct {
 	// Pace is how long the writer waits between two appends, of two events each on
 	// average.
 	Pace time.Duration
-	// Look returns what the store holds, all at one moment; of the effects those
-	// of one owner, or all if owner is "".
+	// Look returns what is there besides events, all at one moment; of the effects
+	// those of one owner, or all if owner is "".
 	Look func(ctx context.Context, owner string) (State, error)
 }
 
@@ -163,7 +163,7 @@ func (g *game) log() []Entry {
 	return log
 }
 
-// look returns what the store holds. While processes are in its way it tries again.
+// look returns what is there besides events. While processes are in its way it tries again.
 func (g *game) look(owner string) State {
 	for began := time.Now(); ; {
 		s, err := g.Look(g.t.Context(), owner)

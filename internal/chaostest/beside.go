@@ -19,7 +19,7 @@ import (
 // Lines is a read model that has versions, each with a table of its own, and
 // one view that readers see.
 type Lines struct {
-	Store Store
+	Store projection.Store
 	// Version returns a version of the projection "lines": it writes a row for
 	// each event, and its view shows rows and versions.
 	Version func(version int) projection.Projection

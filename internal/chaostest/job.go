@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
 	"github.com/evident-go/evident/projection"
 )
 
@@ -40,16 +41,17 @@ type Job struct {
 	Lines   string        // file that [Outside] appends to
 }
 
-// Store is a store that can be closed.
-type Store interface {
-	projection.Store
-	Close() error
+// Place is where a process finds events, and keeps progress.
+type Place struct {
+	Store    eventstore.Store
+	Progress projection.Progress // nil if the store keeps it
+	Close    func() error        // of both
 }
 
 // Home is what a process must know of a store.
 type Home struct {
 	// Open opens the store at an address.
-	Open func(ctx context.Context, address string) (Store, error)
+	Open func(ctx context.Context, address string) (Place, error)
 	// Projections returns [Effects] and [Tallies]. Their handlers write, and then
 	// call check, whose error is theirs.
 	Projections func(j Job, check func(events ...event.Event) error) []projection.Projection
@@ -79,26 +81,26 @@ func work(home Home, text string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	store, err := home.Open(ctx, j.Address)
+	place, err := home.Open(ctx, j.Address)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	lines, err := os.OpenFile(j.Lines, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return errors.Join(err, store.Close())
+		return errors.Join(err, place.Close())
 	}
-	runner, err := j.runner(store, append(home.Projections(j, j.check), j.outside(lines)))
+	runner, err := j.runner(place, append(home.Projections(j, j.check), j.outside(lines)))
 	if err == nil {
 		fmt.Fprintln(os.Stdout, ready)
 		err = runner.Run(ctx)
 	}
-	return errors.Join(err, lines.Close(), store.Close())
+	return errors.Join(err, lines.Close(), place.Close())
 }
 
 // ready is what a process says when it begins to run.
 const ready = "ready"
 
-func (j Job) runner(store Store, projections []projection.Projection) (*projection.Runner, error) {
+func (j Job) runner(place Place, projections []projection.Projection) (*projection.Runner, error) {
 	log, err := zap.Config{
 		Level: zap.NewAtomicLevelAt(zap.WarnLevel), Encoding: "console", EncoderConfig: zap.NewDevelopmentEncoderConfig(),
 		OutputPaths: []string{"stderr"}, DisableStacktrace: true, InitialFields: map[string]any{"owner": j.Owner},
@@ -106,8 +108,9 @@ func (j Job) runner(store Store, projections []projection.Projection) (*projecti
 	if err != nil {
 		return nil, fmt.Errorf("logger: %w", err)
 	}
-	return projection.NewRunner(store, projection.Config{
+	return projection.NewRunner(place.Store, projection.Config{
 		Projections: projections,
+		Progress:    place.Progress,
 		Owner:       j.Owner,
 		LeaseTTL:    j.Lease,
 		Logger:      log,

@@ -13,7 +13,7 @@ import (
 	"github.com/evident-go/evident/projection"
 )
 
-// State is what a store holds at one moment.
+// State is what is there besides events at one moment.
 type State struct {
 	Effects     []Effect                      // in the order in which they were written
 	Tallies     map[uuid.UUID]Tally           // by stream
