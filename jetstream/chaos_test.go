@@ -32,6 +32,14 @@ func newChaos() chaos {
 	return chaos{events: 10_000, streams: 40, kills: 20}
 }
 
+// ownReads is how often somebody appends and reads at once.
+func ownReads() int {
+	if os.Getenv(chaosVariable) == "" {
+		return 1_000
+	}
+	return 10_000
+}
+
 // gate lets somebody wait for a projection to pass a position.
 type gate struct {
 	mu       sync.Mutex

@@ -2,41 +2,180 @@ package jetstream_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 
+	"github.com/google/uuid"
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/internal/chaostest"
 	"github.com/evident-go/evident/internal/chaostest/sqlitehome"
 	"github.com/evident-go/evident/internal/natstest"
 	"github.com/evident-go/evident/jetstream"
+	"github.com/evident-go/evident/projection"
 	"github.com/evident-go/evident/sqlite"
 )
 
-// chaosHome is what the processes of the chaos must know: events come from
-// JetStream, and rows and progress are in one SQLite file.
-var chaosHome = chaostest.Home{Open: openChaos, Projections: sqlitehome.Projections}
-
-// chaosAddress names a server and a file.
+// chaosAddress names a server, and the file that has rows and progress. Without a
+// file progress is on the server, too, and effects are in buckets of their own.
 func chaosAddress(url, path string) string { return url + " " + path }
 
-func openChaos(ctx context.Context, address string) (place chaostest.Place, err error) {
-	url, path, _ := strings.Cut(address, " ")
+// chaosHome opens what the processes of the chaos need.
+func chaosHome(ctx context.Context, j chaostest.Job, check func(events ...event.Event) error) (place chaostest.Place, err error) {
+	url, path, _ := strings.Cut(j.Address, " ")
 	js, hangUp, err := natstest.Dial(url)
 	if err != nil {
 		return place, err
 	}
+	defer func() {
+		if err != nil {
+			hangUp()
+		}
+	}()
 	events, err := jetstream.Open(ctx, js, jetstream.Config{})
 	if err != nil {
-		hangUp()
 		return place, err
+	}
+	end := func() error { defer hangUp(); return events.Close() }
+	if path == "" {
+		target, err := openBuckets(ctx, js)
+		return chaostest.Place{Store: events, Projections: target.projections(j, check), Close: end}, err
 	}
 	file, err := sqlite.Open(ctx, sqlite.Config{Path: path})
 	if err != nil {
-		defer hangUp()
 		return place, errors.Join(err, events.Close())
 	}
-	return chaostest.Place{Store: events, Progress: file, Close: func() error {
-		defer hangUp()
-		return errors.Join(events.Close(), file.Close())
+	return chaostest.Place{Store: events, Progress: file, Projections: sqlitehome.Projections(j, check), Close: func() error {
+		return errors.Join(file.Close(), end())
 	}}, nil
+}
+
+// buckets are a target that knows nothing of checkpoints. An effect has the
+// event's id for its key, so that it is written once; a tally names the position
+// of the last event that is in it, and is written only where it was read.
+type buckets struct{ effects, tallies natsjs.KeyValue }
+
+func provisionBuckets(ctx context.Context, js natsjs.JetStream) error {
+	for _, name := range []string{chaostest.Effects, chaostest.Tallies} {
+		if _, err := js.CreateKeyValue(ctx, natsjs.KeyValueConfig{Bucket: name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func openBuckets(ctx context.Context, js natsjs.JetStream) (buckets, error) {
+	effects, err := js.KeyValue(ctx, chaostest.Effects)
+	if err != nil {
+		return buckets{}, err
+	}
+	tallies, err := js.KeyValue(ctx, chaostest.Tallies)
+	return buckets{effects: effects, tallies: tallies}, err
+}
+
+func (b buckets) projections(j chaostest.Job, check func(events ...event.Event) error) []projection.Projection {
+	return []projection.Projection{
+		projection.New(chaostest.Effects, 1, projection.InLanes(j.Lanes), projection.OnEvery(func(ctx context.Context, e event.Event) error {
+			if err := check(e); err != nil {
+				return err
+			}
+			return projection.AsInfrastructure(b.effect(ctx, e, j.Owner))
+		})),
+		projection.New(chaostest.Tallies, 1, projection.InLanes(j.Lanes), projection.OnEvery(func(ctx context.Context, e event.Event) error {
+			if err := check(e); err != nil {
+				return err
+			}
+			return projection.AsInfrastructure(b.tally(ctx, e))
+		})),
+	}
+}
+
+// effect writes an effect, if it is not there.
+func (b buckets) effect(ctx context.Context, e event.Event, owner string) error {
+	value, err := json.Marshal(chaostest.Effect{Position: e.Position, Stream: e.AggregateID, Owner: owner, At: time.Now()})
+	if err != nil {
+		return err
+	}
+	_, err = b.effects.Create(ctx, e.ID.String(), value)
+	if errors.Is(err, natsjs.ErrKeyExists) {
+		return nil
+	}
+	return err
+}
+
+// tally adds an event to the tally of its stream, if it is not in it.
+func (b buckets) tally(ctx context.Context, e event.Event) error {
+	var tally chaostest.Tally
+	var revision uint64
+	entry, err := b.tallies.Get(ctx, e.AggregateID.String())
+	switch {
+	case err == nil:
+		revision, err = entry.Revision(), json.Unmarshal(entry.Value(), &tally)
+	case errors.Is(err, natsjs.ErrKeyNotFound):
+		err = nil
+	}
+	if err != nil || e.Position <= tally.Last {
+		return err
+	}
+	counts, err := chaostest.Value(e)
+	if err != nil {
+		return err
+	}
+	value, err := json.Marshal(chaostest.Tally{Events: tally.Events + 1, Sum: tally.Sum + counts, Last: e.Position})
+	if err != nil {
+		return err
+	}
+	_, err = b.tallies.Update(ctx, e.AggregateID.String(), value, revision)
+	return err
+}
+
+// look adds to a state what is in the buckets: of the effects those of one owner,
+// or all if owner is "".
+func (b buckets) look(ctx context.Context, s *chaostest.State, owner string) error {
+	err := eachValue(ctx, b.effects, func(_ string, value []byte) error {
+		var e chaostest.Effect
+		err := json.Unmarshal(value, &e)
+		if owner == "" || owner == e.Owner {
+			s.Effects = append(s.Effects, e)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return eachValue(ctx, b.tallies, func(key string, value []byte) error {
+		stream, err := uuid.Parse(key)
+		if err != nil {
+			return err
+		}
+		var t chaostest.Tally
+		err = json.Unmarshal(value, &t)
+		s.Tallies[stream] = t
+		return err
+	})
+}
+
+// eachValue calls f for what a bucket holds, in the order in which it was written.
+func eachValue(ctx context.Context, bucket natsjs.KeyValue, f func(key string, value []byte) error) error {
+	watch, err := bucket.WatchAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = watch.Stop() }() // it has told everything
+	for {
+		select {
+		case entry := <-watch.Updates():
+			if entry == nil { // that was all
+				return nil
+			}
+			if err := f(entry.Key(), entry.Value()); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

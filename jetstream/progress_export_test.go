@@ -7,6 +7,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/evident-go/evident/aggregate"
+	"github.com/evident-go/evident/lease"
 	"github.com/evident-go/evident/projection"
 )
 
@@ -54,3 +55,16 @@ var KeyPart = keyPart
 
 // ProgressStream returns the stream that is provisioned.
 func ProgressStream(c ProgressConfig) natsjs.StreamConfig { return progressStream(c.config()) }
+
+// EveryLease returns all leases, also those that have ended.
+func EveryLease(ctx context.Context, s *Store) (list []lease.Lease, err error) {
+	err = s.progress.look(ctx, func(ctx context.Context, d *draft) error {
+		all, err := listValues[leaseValue](ctx, d, below(leaseKeys))
+		list = nil
+		for _, l := range all {
+			list = append(list, l.lease())
+		}
+		return err
+	})
+	return list, err
+}

@@ -5,23 +5,27 @@ package jetstream_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/internal/chaostest"
 	"github.com/evident-go/evident/internal/chaostest/sqlitehome"
 	"github.com/evident-go/evident/internal/natstest"
 	"github.com/evident-go/evident/jetstream"
+	"github.com/evident-go/evident/projection"
 	"github.com/evident-go/evident/sqlite"
 )
 
-// newArena has events on a server of its own and everything else in a file.
+// newArena has events on a server of its own, which is killed now and then, and
+// rows and progress in a file: each event takes effect exactly once.
 func newArena(t *testing.T, lanes int) chaostest.Arena {
 	t.Helper()
-	server := natstest.StartProcess(t)
 	path := filepath.Join(t.TempDir(), "readmodels.db")
 	require.NoError(t, sqlite.Migrate(t.Context(), sqlite.Config{Path: path}))
 	db, err := sql.Open("sqlite", path)
@@ -29,22 +33,102 @@ func newArena(t *testing.T, lanes int) chaostest.Arena {
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	_, err = db.ExecContext(t.Context(), "PRAGMA busy_timeout = 10000")
 	require.NoError(t, err)
+	a := arenaOn(t, natstest.StartProcess(t), lanes)
+	a.Address = chaosAddress(a.Address, path)
+	a.Look = func(ctx context.Context, owner string) (chaostest.State, error) { return sqlitehome.Look(ctx, db, owner) }
+	return a
+}
+
+func arenaOn(t *testing.T, server *natstest.Process, lanes int) chaostest.Arena {
+	t.Helper()
 	return chaostest.Arena{
 		Store:   newEvents(t, server.JetStream(t), jetstream.Config{Prefix: "evident"}),
-		Address: chaosAddress(server.URL(), path), Lanes: lanes, Slow: 2 * time.Millisecond, Pace: 10 * time.Millisecond,
-		Look: func(ctx context.Context, owner string) (chaostest.State, error) { return sqlitehome.Look(ctx, db, owner) },
+		Address: server.URL(), Lanes: lanes, Slow: 2 * time.Millisecond, Pace: 10 * time.Millisecond, Short: 5 * time.Second,
+		Strike: func() (heal func()) { server.Kill(); return func() { server.Restart(t) } },
 	}
+}
+
+// newArenaApart has progress on the server, too, and effects in buckets that know
+// nothing of it: each event takes effect at least once.
+func newArenaApart(t *testing.T, lanes int) chaostest.Arena {
+	t.Helper()
+	server := natstest.StartProcess(t)
+	a := arenaOn(t, server, lanes)
+	store, ok := a.Store.(*jetstream.Store)
+	require.True(t, ok)
+	js := server.JetStream(t)
+	require.NoError(t, provisionBuckets(t.Context(), js))
+	target, err := openBuckets(t.Context(), js)
+	require.NoError(t, err)
+	a.Apart = true
+	a.Look = func(ctx context.Context, owner string) (chaostest.State, error) {
+		s, err := progressOf(ctx, store)
+		if err != nil {
+			return s, err
+		}
+		return s, target.look(ctx, &s, owner)
+	}
+	return a
+}
+
+// progressOf reads what runners keep: checkpoints first, then the letters that
+// there are with them or later.
+func progressOf(ctx context.Context, store *jetstream.Store) (chaostest.State, error) {
+	s := chaostest.State{Tallies: make(map[uuid.UUID]chaostest.Tally), Checkpoints: make(map[string]map[int]chaostest.Checkpoint), Letters: make(map[string]map[uint64]bool)}
+	var err error
+	for _, name := range []string{chaostest.Effects, chaostest.Tallies, chaostest.Outside} {
+		s.Checkpoints[name], s.Letters[name] = make(map[int]chaostest.Checkpoint), make(map[uint64]bool)
+		lanes, bad := store.Checkpoints().List(ctx, name)
+		for _, c := range lanes {
+			s.Checkpoints[name][c.Key.Lane] = chaostest.Checkpoint{Position: c.Position, Fence: c.Fence}
+		}
+		err = errors.Join(err, bad)
+	}
+	for name, positions := range s.Letters {
+		err = errors.Join(err, eachLetter(ctx, store, name, func(l dlq.Letter) { positions[l.Position] = true }))
+	}
+	leases, bad := jetstream.EveryLease(ctx, store)
+	s.Leases = leases
+	return s, errors.Join(err, bad)
+}
+
+func eachLetter(ctx context.Context, progress projection.Progress, name string, f func(l dlq.Letter)) error {
+	parked, err := progress.DeadLetters().Sequences(ctx, dlq.Filter{Projection: name})
+	for _, p := range parked {
+		letters, bad := progress.DeadLetters().Letters(ctx, p.Sequence, 0)
+		if bad != nil {
+			return bad
+		}
+		for _, l := range letters {
+			f(l)
+		}
+	}
+	return err
 }
 
 // It measures, so nothing else of the package runs beside it.
 func TestChaosCluster(t *testing.T) { //nolint:paralleltest // see above
-	a := newArena(t, 8)
+	disturb(t, newArena(t, 8), true)
+}
+
+// The same with progress and effects on the server.
+func TestChaosClusterApart(t *testing.T) { //nolint:paralleltest // it measures, too
+	disturb(t, newArenaApart(t, 8), false)
+}
+
+func disturb(t *testing.T, a chaostest.Arena, exclusive bool) {
+	t.Helper()
 	a.Pace = 20 * time.Millisecond
 	way := chaostest.Way{Address: a.Address}
-	chaostest.Cluster(t, a, true, [4]chaostest.Way{way, way, way, way})
+	chaostest.Cluster(t, a, exclusive, [4]chaostest.Way{way, way, way, way})
 }
 
 func TestChaosKilledRunner(t *testing.T) {
 	t.Parallel()
 	chaostest.Kill(t, newArena(t, 1))
+}
+
+func TestChaosKilledRunnerApart(t *testing.T) {
+	t.Parallel()
+	chaostest.Kill(t, newArenaApart(t, 1))
 }

@@ -28,16 +28,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// chaosHome is what the processes of the chaos must know of a store.
-var chaosHome = chaostest.Home{
-	Open: func(ctx context.Context, address string) (chaostest.Place, error) {
-		store, err := postgres.Open(ctx, postgres.Config{URL: address})
-		if err != nil {
-			return chaostest.Place{}, err
-		}
-		return chaostest.Place{Store: store, Close: store.Close}, nil
-	},
-	Projections: chaosProjections,
+// chaosHome opens what the processes of the chaos need.
+func chaosHome(ctx context.Context, j chaostest.Job, check func(events ...event.Event) error) (chaostest.Place, error) {
+	store, err := postgres.Open(ctx, postgres.Config{URL: j.Address})
+	if err != nil {
+		return chaostest.Place{}, err
+	}
+	return chaostest.Place{Store: store, Projections: chaosProjections(j, check), Close: store.Close}, nil
 }
 
 // laned is a projection that begins in several lanes.
@@ -82,7 +79,7 @@ func newArena(t *testing.T, lanes int) chaostest.Arena {
 	config := newDatabase(t)
 	pool := newPool(t, config.URL)
 	return chaostest.Arena{
-		Store: open(t, config), Address: withConns(t, config.URL), Lanes: lanes, Slow: 5 * time.Millisecond, Pace: 10 * time.Millisecond,
+		Store: open(t, config), Address: withConns(t, config.URL), Lanes: lanes, Slow: 5 * time.Millisecond, Pace: 10 * time.Millisecond, Short: 10 * time.Second,
 		Look: func(ctx context.Context, owner string) (s chaostest.State, err error) {
 			options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 			err = pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {

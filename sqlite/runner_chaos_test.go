@@ -9,22 +9,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/evident-go/evident/event"
 	"github.com/evident-go/evident/internal/chaostest"
 	"github.com/evident-go/evident/internal/chaostest/sqlitehome"
 	"github.com/evident-go/evident/registry"
 	"github.com/evident-go/evident/sqlite"
 )
 
-// chaosHome is what the processes of the chaos must know of a store.
-var chaosHome = chaostest.Home{
-	Open: func(ctx context.Context, address string) (chaostest.Place, error) {
-		store, err := sqlite.Open(ctx, sqlite.Config{Path: address})
-		if err != nil {
-			return chaostest.Place{}, err
-		}
-		return chaostest.Place{Store: store, Close: store.Close}, nil
-	},
-	Projections: sqlitehome.Projections,
+// chaosHome opens what the processes of the chaos need.
+func chaosHome(ctx context.Context, j chaostest.Job, check func(events ...event.Event) error) (chaostest.Place, error) {
+	store, err := sqlite.Open(ctx, sqlite.Config{Path: j.Address})
+	if err != nil {
+		return chaostest.Place{}, err
+	}
+	return chaostest.Place{Store: store, Projections: sqlitehome.Projections(j, check), Close: store.Close}, nil
 }
 
 func newArena(t *testing.T, lanes int) chaostest.Arena {
@@ -35,7 +33,7 @@ func newArena(t *testing.T, lanes int) chaostest.Arena {
 	_, err := db.ExecContext(t.Context(), "PRAGMA busy_timeout = 10000")
 	require.NoError(t, err)
 	return chaostest.Arena{
-		Store: store, Address: config.Path, Lanes: lanes, Slow: 2 * time.Millisecond, Pace: 10 * time.Millisecond,
+		Store: store, Address: config.Path, Lanes: lanes, Slow: 2 * time.Millisecond, Pace: 10 * time.Millisecond, Short: 10 * time.Second,
 		Look: func(ctx context.Context, owner string) (s chaostest.State, err error) {
 			return sqlitehome.Look(ctx, db, owner)
 		},

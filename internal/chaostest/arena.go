@@ -37,6 +37,16 @@ type Arena struct {
 	// Look returns what is there besides events, all at one moment; of the effects
 	// those of one owner, or all if owner is "".
 	Look func(ctx context.Context, owner string) (State, error)
+	// Apart says that effects and tallies are not where the checkpoints are, so
+	// that they are promised at least once only. Then each effect has the event for
+	// its key, each tally tells by its position what is in it, and Look may take
+	// several moments: for checkpoints first, then letters, then all others.
+	Apart bool
+	// Short is for how long a cluster is disturbed if nobody says for how long.
+	Short time.Duration
+	// Strike, if it is not nil, kills something else, and returns what brings it
+	// back. It is called now and then.
+	Strike func() (heal func())
 }
 
 // game is what a test does in an arena.
@@ -184,7 +194,11 @@ func (g *game) judge(when string) State {
 	if !errors.Is(err, os.ErrNotExist) {
 		require.NoError(g.t, err)
 	}
-	require.Empty(g.t, s.judge(g.log(), parseLines(string(lines)), g.Lanes), when)
+	judge := s.judge
+	if g.Apart {
+		judge = s.judgeApart
+	}
+	require.Empty(g.t, judge(g.log(), parseLines(string(lines)), g.Lanes), when)
 	return s
 }
 

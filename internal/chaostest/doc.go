@@ -12,6 +12,7 @@
 //
 // A process is the test's program, started again. It runs three projections:
 // effects writes a row for each event and tallies counts and sums them by
-// stream, both exactly once; outside writes lines to a file, at least once.
-// Events may be poison until somebody heals them.
+// stream, both exactly once, or at least once if the arena says so; outside
+// writes lines to a file, at least once. Events may be poison until somebody
+// heals them.
 package chaostest

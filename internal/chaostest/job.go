@@ -41,21 +41,18 @@ type Job struct {
 	Lines   string        // file that [Outside] appends to
 }
 
-// Place is where a process finds events, and keeps progress.
+// Place is where a process works.
 type Place struct {
 	Store    eventstore.Store
 	Progress projection.Progress // nil if the store keeps it
-	Close    func() error        // of both
+	// Projections are [Effects] and [Tallies].
+	Projections []projection.Projection
+	Close       func() error
 }
 
-// Home is what a process must know of a store.
-type Home struct {
-	// Open opens the store at an address.
-	Open func(ctx context.Context, address string) (Place, error)
-	// Projections returns [Effects] and [Tallies]. Their handlers write, and then
-	// call check, whose error is theirs.
-	Projections func(j Job, check func(events ...event.Event) error) []projection.Projection
-}
+// Home opens the place of a job. The handlers of its projections call check for
+// the events that they get, and its error is theirs.
+type Home func(ctx context.Context, j Job, check func(events ...event.Event) error) (Place, error)
 
 // Run does what the environment asks for, if this is a process of this package,
 // and reports whether it is. The process ends when its input does.
@@ -81,7 +78,7 @@ func work(home Home, text string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	place, err := home.Open(ctx, j.Address)
+	place, err := home(ctx, j, j.check)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
@@ -89,7 +86,7 @@ func work(home Home, text string) error {
 	if err != nil {
 		return errors.Join(err, place.Close())
 	}
-	runner, err := j.runner(place, append(home.Projections(j, j.check), j.outside(lines)))
+	runner, err := j.runner(place, lines)
 	if err == nil {
 		fmt.Fprintln(os.Stdout, ready)
 		err = runner.Run(ctx)
@@ -100,7 +97,7 @@ func work(home Home, text string) error {
 // ready is what a process says when it begins to run.
 const ready = "ready"
 
-func (j Job) runner(place Place, projections []projection.Projection) (*projection.Runner, error) {
+func (j Job) runner(place Place, lines *os.File) (*projection.Runner, error) {
 	log, err := zap.Config{
 		Level: zap.NewAtomicLevelAt(zap.WarnLevel), Encoding: "console", EncoderConfig: zap.NewDevelopmentEncoderConfig(),
 		OutputPaths: []string{"stderr"}, DisableStacktrace: true, InitialFields: map[string]any{"owner": j.Owner},
@@ -109,7 +106,7 @@ func (j Job) runner(place Place, projections []projection.Projection) (*projecti
 		return nil, fmt.Errorf("logger: %w", err)
 	}
 	return projection.NewRunner(place.Store, projection.Config{
-		Projections: projections,
+		Projections: append(place.Projections, j.outside(lines)),
 		Progress:    place.Progress,
 		Owner:       j.Owner,
 		LeaseTTL:    j.Lease,

@@ -52,7 +52,9 @@ func Kill(t *testing.T, a Arena) {
 		if !g.letLive(p, before) {
 			early++
 		}
+		heal := g.strike(kill)
 		p.kill()
+		heal()
 		s := g.judge(fmt.Sprintf("after kill %d", kill+1))
 		parked += count(len(s.Letters[Effects]) > 0)
 		done := s.done()
@@ -69,6 +71,14 @@ func Kill(t *testing.T, a Arena) {
 	t.Logf("%s; %d kills, %d of them before the runner ran, %d while letters were parked, %d after progress", g, kill, early, parked, moved)
 	assert.Positive(t, parked, "nothing was ever parked: this proves nothing")
 	assert.Greater(t, moved, n/5, "the processes have done too little to prove anything")
+}
+
+// strike kills something else with each fifth process, if there is anything.
+func (g *game) strike(kill int) (heal func()) {
+	if g.Strike == nil || kill%5 != 0 {
+		return func() {}
+	}
+	return g.Strike()
 }
 
 // letLive waits for a random moment in the life of a process, most often when

@@ -73,7 +73,18 @@ func (s State) judge(log []Entry, lines []Effect, lanes int) []string {
 	v := &verdict{}
 	s.judgeEffects(v, log, lanes)
 	s.judgeTallies(v, log, lanes)
-	s.judgeLines(v, log, lines, lanes)
+	s.judgeLines(v, Outside, log, lines, lanes)
+	return v.faults
+}
+
+// judgeApart is judge for effects and tallies that are not where the checkpoints
+// are: more may be applied than these say, but nothing less, and nothing out of
+// order.
+func (s State) judgeApart(log []Entry, lines []Effect, lanes int) []string {
+	v := &verdict{}
+	s.judgeLines(v, Effects, log, s.Effects, lanes)
+	s.judgeMarks(v, log, lanes)
+	s.judgeLines(v, Outside, log, lines, lanes)
 	return v.faults
 }
 
@@ -133,20 +144,40 @@ func (s State) judgeTallies(v *verdict, log []Entry, lanes int) {
 	}
 }
 
+// judgeMarks holds each tally against a fresh replay of its stream up to where the
+// tally says that it is.
+func (s State) judgeMarks(v *verdict, log []Entry, lanes int) {
+	fresh := make(map[uuid.UUID]Tally)
+	for _, e := range log {
+		got := s.Tallies[e.Stream]
+		if e.Position <= got.Last {
+			t := fresh[e.Stream]
+			fresh[e.Stream] = Tally{Events: t.Events + 1, Sum: t.Sum + e.Value, Last: e.Position}
+		} else if want, _ := s.expects(Tallies, e, lanes); want {
+			v.sayf("tallies: %s is at %d, and %d was not applied", e.Stream, got.Last, e.Position)
+		}
+	}
+	for stream, got := range s.Tallies {
+		if want := fresh[stream]; got != want {
+			v.sayf("tallies: %s is %+v, and %+v in a fresh replay", stream, got, want)
+		}
+	}
+}
+
 // judgeLines judges what was written at least once; of a line that is there
 // again only the first counts.
-func (s State) judgeLines(v *verdict, log []Entry, lines []Effect, lanes int) {
+func (s State) judgeLines(v *verdict, name string, log []Entry, lines []Effect, lanes int) {
 	seen, last := make(map[uint64]bool), make(map[uuid.UUID]uint64)
 	for _, l := range lines {
 		if !seen[l.Position] && l.Position < last[l.Stream] {
-			v.sayf("outside: %d of %s was applied after %d", l.Position, l.Stream, last[l.Stream])
+			v.sayf("%s: %d of %s was applied after %d", name, l.Position, l.Stream, last[l.Stream])
 		}
 		seen[l.Position] = true
 		last[l.Stream] = max(last[l.Stream], l.Position)
 	}
 	for _, e := range log {
-		if want, _ := s.expects(Outside, e, lanes); want && !seen[e.Position] {
-			v.sayf("outside: %d of %s was not applied", e.Position, e.Stream)
+		if want, _ := s.expects(name, e, lanes); want && !seen[e.Position] {
+			v.sayf("%s: %d of %s was not applied", name, e.Position, e.Stream)
 		}
 	}
 }
