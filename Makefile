@@ -24,11 +24,11 @@ COUNT ?= 50
 #: test-stress: which tests, as go test -run takes them
 STRESS ?= Conformance
 #: test-stress: where they are
-STRESSPKG ?= ./memory ./sqlite ./postgres ./projection
+STRESSPKG ?= ./memory ./sqlite ./postgres ./jetstream ./projection
 #: test-stress: steps of the random program that drives projections, on each store
 STEPS ?= 1000000
 #: test-stress: where it is played
-MODELPKG ?= ./projection ./sqlite ./postgres
+MODELPKG ?= ./projection ./sqlite ./postgres ./jetstream
 #: test-chaos: how often a runner is killed
 KILLS ?= 200
 #: test-chaos: how long the writers write

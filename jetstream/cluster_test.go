@@ -76,14 +76,17 @@ func TestChaosReadsAfterOwnAppends(t *testing.T) {
 // before it.
 func sees(ctx context.Context, store *jetstream.Store, stream eventstore.Stream, last uuid.UUID, position uint64) error {
 	head, err := store.Head(ctx)
-	if err != nil || head < position {
-		return fmt.Errorf("head %d, below %d: %w", head, position, err)
+	if err != nil {
+		return err
+	}
+	if head < position {
+		return fmt.Errorf("head %d is below %d", head, position)
 	}
 	for e, err := range store.ReadStream(ctx, stream, eventstore.StreamQuery{Direction: eventstore.Backward, Limit: 1}) {
-		if err != nil || e.ID != last {
-			return fmt.Errorf("the last version is %d: %w", e.AggregateVersion, err)
+		if err == nil && e.ID != last {
+			err = fmt.Errorf("version %d is taken for the last one", e.AggregateVersion)
 		}
-		return nil
+		return err
 	}
 	return errors.New("the stream is empty")
 }

@@ -84,8 +84,9 @@ type cluster struct {
 	members [members]*member
 	watch   *watch
 
-	mu   sync.Mutex
-	done map[string]int // what happened how often
+	mu     sync.Mutex
+	done   map[string]int // what happened how often
+	coming sync.RWMutex   // read-locked while a process comes up, locked while none could
 }
 
 // member is one of the processes, whichever incarnation.
@@ -102,6 +103,8 @@ func (c *cluster) raise(m *member) {
 	job := c.job(fmt.Sprintf("member-%d.%d", m.index, m.lives), ttl)
 	job.Address = m.way.Address
 	m.lives++
+	c.coming.RLock()
+	defer c.coming.RUnlock()
 	p := start(c.t, job)
 	up := within(patience, p.ready)
 	assert.True(c.t, up, "a process does not come up")
@@ -148,7 +151,20 @@ func (c *cluster) disturb(lasting time.Duration) {
 		if m := c.victim(); m != nil {
 			disturbing.Go(func() { c.happen(m) })
 		}
+		if c.Strike != nil && rand.IntN(10) == 0 {
+			c.strikeAll()
+		}
 	}
+}
+
+// strikeAll kills what all processes need, for a moment.
+func (c *cluster) strikeAll() {
+	c.coming.Lock()
+	defer c.coming.Unlock()
+	c.count("strike", 1)
+	heal := c.Strike()
+	pause(rand.N(ttl / 2))
+	heal()
 }
 
 // happen lets something happen to a member, and waits until it is well again.

@@ -51,10 +51,10 @@ func Kill(t *testing.T, a Arena) {
 		p := start(t, g.job(fmt.Sprintf("runner-%d", kill), ttl))
 		if !g.letLive(p, before) {
 			early++
+		} else if g.Strike != nil && kill%5 == 0 {
+			g.strike(p)
 		}
-		heal := g.strike(kill)
 		p.kill()
-		heal()
 		s := g.judge(fmt.Sprintf("after kill %d", kill+1))
 		parked += count(len(s.Letters[Effects]) > 0)
 		done := s.done()
@@ -73,12 +73,12 @@ func Kill(t *testing.T, a Arena) {
 	assert.Greater(t, moved, n/5, "the processes have done too little to prove anything")
 }
 
-// strike kills something else with each fifth process, if there is anything.
-func (g *game) strike(kill int) (heal func()) {
-	if g.Strike == nil || kill%5 != 0 {
-		return func() {}
-	}
-	return g.Strike()
+// strike kills something else while a process runs.
+func (g *game) strike(p *process) {
+	heal := g.Strike()
+	within(rand.N(100*time.Millisecond), p.gone)
+	heal()
+	within(rand.N(100*time.Millisecond), p.gone)
 }
 
 // letLive waits for a random moment in the life of a process, most often when
