@@ -23,6 +23,13 @@ import (
 // file progress is on the server, too, and effects are in buckets of their own.
 func chaosAddress(url, path string) string { return url + " " + path }
 
+// readModels is a file that takes a commit without waiting for the disk: nobody
+// here cuts the power, and writers do not wait for it as they do for a store of
+// events in the same file.
+func readModels(path string) sqlite.Config {
+	return sqlite.Config{Path: path, Synchronous: sqlite.SynchronousNormal}
+}
+
 // chaosHome opens what the processes of the chaos need.
 func chaosHome(ctx context.Context, j chaostest.Job, check func(events ...event.Event) error) (place chaostest.Place, err error) {
 	url, path, _ := strings.Cut(j.Address, " ")
@@ -44,7 +51,7 @@ func chaosHome(ctx context.Context, j chaostest.Job, check func(events ...event.
 		target, err := openBuckets(ctx, js)
 		return chaostest.Place{Store: events, Projections: target.projections(j, check), Close: end}, err
 	}
-	file, err := sqlite.Open(ctx, sqlite.Config{Path: path})
+	file, err := sqlite.Open(ctx, readModels(path))
 	if err != nil {
 		return place, errors.Join(err, events.Close())
 	}

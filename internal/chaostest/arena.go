@@ -35,7 +35,8 @@ type Arena struct {
 	// average.
 	Pace time.Duration
 	// Look returns what is there besides events, all at one moment; of the effects
-	// those of one owner, or all if owner is "".
+	// those of one owner, or all if owner is "". Who asks for those of Nobody wants
+	// no tallies either.
 	Look func(ctx context.Context, owner string) (State, error)
 	// Apart says that effects and tallies are not where the checkpoints are, so
 	// that they are promised at least once only. Then each effect has the event for
@@ -48,6 +49,9 @@ type Arena struct {
 	// back. It is called now and then.
 	Strike func() (heal func())
 }
+
+// Nobody is an owner without effects.
+const Nobody = "nobody"
 
 // game is what a test does in an arena.
 type game struct {

@@ -290,7 +290,7 @@ func (c *cluster) quiet(when string) {
 // uneven says which projection's lanes are not spread evenly; "" if all are.
 func (c *cluster) uneven() string {
 	held := map[string]map[string]int{Effects: {}, Tallies: {}, Outside: {}}
-	for _, l := range c.look("nobody").Leases {
+	for _, l := range c.look(Nobody).Leases {
 		if name, _, ok := laneOf(l.Name); ok && l.Owner != "" && time.Now().Before(l.ExpiresAt) {
 			held[name][l.Owner]++
 		}

@@ -54,7 +54,7 @@ func (w *watch) run(ctx context.Context) (stop func()) {
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		for ctx.Err() == nil {
-			s, err := w.game.Look(ctx, "nobody")
+			s, err := w.game.Look(ctx, Nobody)
 			if err == nil {
 				w.see(s)
 			} else if ctx.Err() == nil && !eventstore.IsRetryable(err) {
@@ -78,6 +78,9 @@ func (w *watch) see(s State) {
 		}
 		before, known := w.seen[l.Name]
 		w.seen[l.Name] = l
+		if l.Owner == "" && (!known || before.Owner != "") {
+			w.released[l.Name] = time.Now()
+		}
 		name, lane, ok := laneOf(l.Name)
 		if !ok || !known || l.Fence == before.Fence && l.Owner == before.Owner {
 			continue
@@ -85,7 +88,6 @@ func (w *watch) see(s State) {
 		taken := l.ExpiresAt.Add(-ttl)
 		switch {
 		case l.Owner == "":
-			w.released[l.Name] = time.Now()
 		case before.Owner == "":
 			w.handovers = append(w.handovers, max(0, taken.Sub(w.released[l.Name])))
 		default:
