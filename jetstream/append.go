@@ -62,7 +62,11 @@ type delivery struct {
 }
 
 func (s *Store) newDelivery(appends []eventstore.Append) (*delivery, error) {
-	d := &delivery{store: s, appends: appends, streams: make([]string, len(appends)), recordedAt: s.now()}
+	events := 0
+	for i := range appends {
+		events += len(appends[i].Events)
+	}
+	d := &delivery{store: s, appends: appends, streams: make([]string, len(appends)), bodies: make([][]byte, 0, events), recordedAt: s.now()}
 	for i := range appends {
 		d.streams[i] = s.subjects.stream(appends[i].Stream)
 		for j := range appends[i].Events {
@@ -80,7 +84,6 @@ func (s *Store) newDelivery(appends []eventstore.Append) (*delivery, error) {
 // deliver makes one attempt after the other.
 func (d *delivery) deliver(ctx context.Context) (eventstore.Result, error) {
 	tries := newTries()
-	defer tries.stop()
 	var cause error
 	for {
 		result, err := d.attempt(ctx)
@@ -89,7 +92,7 @@ func (d *delivery) deliver(ctx context.Context) (eventstore.Result, error) {
 			return result, d.ended(withCause(err, cause))
 		}
 		cause = err
-		if !goOn(ctx, tries, err) {
+		if !goOn(ctx, &tries, err) {
 			return eventstore.Result{}, d.ended(unavailable("append to stream "+d.store.stream, err))
 		}
 		d.store.log.Debug("append is tried again", zap.Error(err))

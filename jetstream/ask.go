@@ -34,15 +34,18 @@ func again(err error) error { return &againError{err} }
 // tries paces what is tried again: with pauses from half a millisecond on, for a
 // server that was busy, to a twentieth of a second, for one that is gone.
 type tries struct {
-	pauses *backoff.ExponentialBackOff
-	end    *time.Timer
+	clock  func() time.Time
+	began  time.Time
+	pauses backoff.ExponentialBackOff
 }
 
-func newTries() *tries {
-	return &tries{
-		pauses: &backoff.ExponentialBackOff{InitialInterval: 500 * time.Microsecond, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond},
-		end:    time.NewTimer(longest),
+func newTries() tries {
+	t := tries{
+		clock:  time.Now,
+		pauses: backoff.ExponentialBackOff{InitialInterval: 500 * time.Microsecond, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond},
 	}
+	t.began = t.clock()
+	return t
 }
 
 // more pauses, or until ctx ends, and reports whether there is time left.
@@ -54,24 +57,13 @@ func (t *tries) more(ctx context.Context) bool {
 	return true
 }
 
-// left reports whether there is time left. It must not be asked again after it
-// has said no.
-func (t *tries) left() bool {
-	select {
-	case <-t.end.C:
-		return false
-	default:
-		return true
-	}
-}
-
-func (t *tries) stop() { t.end.Stop() }
+// left reports whether there is time left.
+func (t *tries) left() bool { return t.clock().Sub(t.began) < longest }
 
 // insist calls try, each time with so much time, until it returns anything but an
 // againError, or until there is none left.
 func (s *Store) insist(ctx context.Context, doing string, each time.Duration, try func(ctx context.Context) error) error {
 	tries := newTries()
-	defer tries.stop()
 	var cause error
 	for {
 		if err := s.usable(ctx); err != nil {

@@ -48,9 +48,9 @@ func (s *Store) publish(ctx context.Context, messages []*nats.Msg) (position uin
 // publishBatch makes messages an atomic batch and publishes all but the last,
 // which commits it.
 func (s *Store) publishBatch(messages []*nats.Msg) error {
-	id := event.NewID().String()
+	id := []string{event.NewID().String()}
 	for i, m := range messages {
-		m.Header[batchIDHeader] = []string{id}
+		m.Header[batchIDHeader] = id
 		m.Header[batchSequenceHeader] = []string{strconv.Itoa(i + 1)}
 	}
 	last := len(messages) - 1
@@ -71,14 +71,13 @@ func (s *Store) publishBatch(messages []*nats.Msg) error {
 // holes. That a stream which is not written to has no further version is expected
 // by one of the other events, or else by a message of its own in front of all.
 func (d *delivery) messages() []*nats.Msg {
-	var all, free []*nats.Msg
-	body := 0
+	all, free := make([]*nats.Msg, 0, len(d.bodies)), make([]*nats.Msg, 0, len(d.bodies))
+	nothing := []string{notThere}
 	for i := range d.appends {
 		for j := range d.appends[i].Events {
-			m := d.event(&d.appends[i].Events[j], versionOf(d.streams[i], d.bases[i]+uint64(j)+1), d.bodies[body])
-			body++
+			m := d.event(&d.appends[i].Events[j], versionOf(d.streams[i], d.bases[i]+uint64(j)+1), d.bodies[len(all)])
 			if j == 0 {
-				m.Header[expectedHeader] = []string{notThere}
+				m.Header[expectedHeader] = nothing
 			} else {
 				free = append(free, m)
 			}
@@ -91,7 +90,7 @@ func (d *delivery) messages() []*nats.Msg {
 			free = []*nats.Msg{{Subject: d.store.subjects.guard, Header: make(nats.Header, 4)}}
 			guards = append(guards, free[0])
 		}
-		free[0].Header[expectedHeader] = []string{notThere}
+		free[0].Header[expectedHeader] = nothing
 		free[0].Header[expectedOfHeader] = []string{subject}
 		free = free[1:]
 	}

@@ -122,7 +122,6 @@ func (l *intake) flush(ctx context.Context) error {
 	clear(l.places)
 	clear(l.ids)
 	tries := newTries()
-	defer tries.stop()
 	look := l.store.glance
 	unheard := 0 // of how many events it is not known whether the last attempt has stored them
 	for len(events) > 0 {

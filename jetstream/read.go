@@ -118,7 +118,6 @@ func (s *Store) yieldAll(ctx context.Context, events []stored, yield func(event.
 func (s *Store) readVersions(ctx context.Context, stream string, low, high uint64) ([]stored, error) {
 	events := make([]stored, 0, high-low)
 	tries := newTries()
-	defer tries.stop()
 	for low < high {
 		before := low
 		messages, err := s.page(ctx, pageQuestion{LastOf: versionsOf(stream, low, high)})

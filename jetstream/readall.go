@@ -152,7 +152,6 @@ func (r *reading) pages(ctx context.Context) error {
 // there has to be one. A replica that does not have it yet is behind.
 func (s *Store) pageFrom(ctx context.Context, filter string, from uint64, size int) ([]message, error) {
 	tries := newTries()
-	defer tries.stop()
 	for {
 		messages, err := s.page(ctx, pageQuestion{Seq: from, Next: filter, Batch: size})
 		if len(messages) > 0 || err != nil {

@@ -25,6 +25,9 @@ func Token(name string) string {
 	if name == "" {
 		return NoTenant
 	}
+	if allPlain(name) {
+		return name
+	}
 	var b strings.Builder
 	for i := range len(name) {
 		if c := name[i]; isPlain(c) {
@@ -44,11 +47,23 @@ func isPlain(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 }
 
+func allPlain(name string) bool {
+	for i := range len(name) {
+		if !isPlain(name[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // ParseToken is the reverse of [Token]. What Token does not return is an
 // [*event.InvalidError] for "token".
 func ParseToken(token string) (string, error) {
 	if token == NoTenant {
 		return "", nil
+	}
+	if token != "" && allPlain(token) {
+		return token, nil
 	}
 	var name []byte
 	for rest := token; rest != ""; {

@@ -47,8 +47,13 @@ func versionOf(stream string, version uint64) string {
 func (s subjects) parse(subject string) (of eventstore.Stream, version uint64, err error) {
 	const parts = 4
 	below, ok := strings.CutPrefix(subject, s.events+".")
-	tokens := strings.Split(below, ".")
-	if !ok || len(tokens) != parts {
+	var tokens [parts]string
+	for i := range tokens {
+		var more bool
+		tokens[i], below, more = strings.Cut(below, ".")
+		ok = ok && more == (i < parts-1)
+	}
+	if !ok {
 		return of, 0, &event.InvalidError{Field: "subject", Value: shown(subject), Reason: "is not an event's"}
 	}
 	tenant, err := ParseToken(tokens[0])
