@@ -4,6 +4,7 @@ package benchtest
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,40 @@ func Turns(n, turn int, evident, limit func(n int)) (ours, theirs time.Duration)
 	}
 	return ours, theirs
 }
+
+// Medians is like [Turns], but one turn counts for all: the middle one. So a disk
+// that stands still once for a second does not count. Who begins changes with
+// each turn. It returns what n operations each would take: ours by the median of
+// the turns, theirs by the median of the ratios.
+func Medians(n, turn int, evident, limit func(n int)) (ours, theirs time.Duration) {
+	var each, ratios []float64 // seconds for an operation; their time by ours
+	timed := func(f func(n int), n int) float64 {
+		runtime.GC()
+		start := time.Now()
+		f(n)
+		return time.Since(start).Seconds()
+	}
+	for left := n; left > 0; left -= turn {
+		turn = min(turn, left)
+		var our, their float64
+		if len(each)%2 == 0 {
+			our, their = timed(evident, turn), timed(limit, turn)
+		} else {
+			their, our = timed(limit, turn), timed(evident, turn)
+		}
+		each, ratios = append(each, our/float64(turn)), append(ratios, their/our)
+	}
+	took := median(each) * float64(n)
+	return seconds(took), seconds(took * median(ratios))
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // Report prints how near evident comes to the limit, and the bar below which
 // the Makefile's benchmarks fail; 0 for none.
