@@ -38,7 +38,7 @@ RUNS ?= 10
 #: bench: which benchmarks, as go test -bench takes them
 BENCH ?= .
 #: bench: where they are
-BENCHPKG ?= ./aggregate/... ./sqlite/... ./postgres/... ./eventstore/... ./projection/...
+BENCHPKG ?= ./aggregate/... ./sqlite/... ./postgres/... ./jetstream/... ./eventstore/... ./projection/...
 #: bench: how long each runs, or with an x how often: 100x
 BENCHTIME ?= 1s
 #: bench: runs of each; the medians are compared
@@ -49,7 +49,7 @@ PERCENT ?= 90
 ROOM ?= eventstore
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-stress test-chaos examples update-golden cover bench bench-postgres bench-postgres-large bench-audit scale mutate \
+.PHONY: help test test-stress test-chaos examples update-golden cover bench bench-postgres bench-postgres-large bench-jetstream bench-jetstream-large bench-audit scale mutate \
 	lint fmt tidy docs ci postgres chromium
 
 ##@ Help
@@ -98,6 +98,15 @@ bench-postgres: BENCHRUNS = 5
 
 bench-postgres-large: postgres ## Run those with millions of stored events, once each
 	@EVIDENT_LARGE=1 $(BENCHMARK) -bench=Large -benchtime=1x -timeout=180m ./postgres/...
+
+bench-jetstream: ## Run JetStream's benchmarks beside their limits, and compare the medians of 5 runs
+	@$(BENCHMARK) -bench='$(BENCH)' -skip=Large -benchtime=$(BENCHTIME) -count=$(BENCHRUNS) -timeout=120m ./jetstream/...
+
+bench-jetstream: BENCHRUNS = 5
+bench-jetstream: BENCHTIME = 3s
+
+bench-jetstream-large: ## Run those with a million stored events, once: a server's memory and start, and loads
+	@EVIDENT_LARGE=1 $(BENCHMARK) -bench=Large -benchtime=1x -timeout=30m ./jetstream/...
 
 bench-audit: postgres ## Ask a million audit records every question, export them, and show the plans; measure what the audit costs
 	@EVIDENT_LARGE=1 $(BENCHMARK) -bench='Audit' -benchtime=1x -count=$(BENCHRUNS) -timeout=60m ./postgres/...

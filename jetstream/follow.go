@@ -67,8 +67,9 @@ func (r *reading) followOnce(ctx context.Context, filters []string, end uint64) 
 		return again(err)
 	}
 	defer messages.Stop()
+	until := natsjs.NextContext(ctx)
 	for count := uint64(1); r.low < end; count++ {
-		m, err := messages.Next(natsjs.NextContext(ctx))
+		m, err := messages.Next(until)
 		if err != nil {
 			return again(err)
 		}

@@ -173,7 +173,7 @@ func spreadOut(b *testing.B, store *jetstream.Store, events, aggregates int, gro
 	for i := 0; len(order) < events; i++ {
 		order = append(order, grouped+i%(aggregates-grouped))
 	}
-	rand.New(rand.NewPCG(1, 2)).Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] }) //nolint:gosec // the same order each time.
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] }) // the same order each time
 	stored, err := store.Import(b.Context(), imports(ids, order))
 	require.NoError(b, err)
 	require.Equal(b, events, stored)

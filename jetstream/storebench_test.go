@@ -70,9 +70,9 @@ func benchAppend(b *testing.B, js natsjs.JetStream, replicas, events, goroutines
 	raw.body = raw.stored(b, 1).Data
 	theirs := func() error { return raw.insist(b.Context(), events) }
 	require.Equal(b, raw.shapes(b, events, ours), raw.shapes(b, events, theirs))
-	const perGoroutine = 8 // in a turn, at least
+	const perGoroutine, least = 8, 100 // in a turn
 	b.ResetTimer()
-	our, their := benchtest.Medians(b.N, max(b.N/20, perGoroutine*goroutines), func(n int) {
+	our, their := benchtest.Medians(b.N, max(b.N/10, perGoroutine*goroutines, least), func(n int) {
 		benchtest.Together(b, goroutines, n, ours)
 	}, func(n int) {
 		benchtest.Together(b, goroutines, n, theirs)
@@ -210,8 +210,9 @@ func BenchmarkStoreReadAll(b *testing.B) {
 		_, err := store.Append(b.Context(), eventstore.Append{Stream: anyPlace(), Events: ordered(1000)})
 		require.NoError(b, err)
 	}
+	rounds := max(b.N, 5)
 	b.ResetTimer()
-	ours, theirs := benchtest.Medians(b.N, 1, func(n int) {
+	ours, theirs := benchtest.Medians(rounds, 1, func(n int) {
 		for range n {
 			readAll(b, store, events)
 		}
@@ -220,7 +221,7 @@ func BenchmarkStoreReadAll(b *testing.B) {
 			consumeAll(b, js, events)
 		}
 	})
-	benchtest.Report(b, b.N*events, 0.6, ours, theirs)
+	benchtest.Report(b, rounds*events, 0.6, ours, theirs)
 }
 
 func readAll(b *testing.B, store *jetstream.Store, events int) {

@@ -36,13 +36,13 @@ func Turns(n, turn int, evident, limit func(n int)) (ours, theirs time.Duration)
 func Medians(n, turn int, evident, limit func(n int)) (ours, theirs time.Duration) {
 	var each, ratios []float64 // seconds for an operation; their time by ours
 	timed := func(f func(n int), n int) float64 {
-		runtime.GC()
 		start := time.Now()
 		f(n)
 		return time.Since(start).Seconds()
 	}
 	for left := n; left > 0; left -= turn {
 		turn = min(turn, left)
+		runtime.GC()
 		var our, their float64
 		if len(each)%2 == 0 {
 			our, their = timed(evident, turn), timed(limit, turn)
