@@ -158,7 +158,10 @@ func (s *Store) answered(reply *nats.Msg) (*found, error) {
 // hint adds to a silence that the server has refused something before, if it has:
 // it does not answer what a client may not ask, but says so beside.
 func (s *Store) hint(err error) error {
-	if last := s.conn.LastError(); err != nil && errors.Is(last, nats.ErrPermissionViolation) {
+	if err == nil {
+		return nil // asking the connection would hold up whoever sends
+	}
+	if last := s.conn.LastError(); errors.Is(last, nats.ErrPermissionViolation) {
 		return fmt.Errorf("%w; the server has refused something before: %w", err, last)
 	}
 	return err

@@ -104,7 +104,7 @@ func (s *Store) exists(ctx context.Context, stream string, version uint64) (bool
 
 // know notes that a stream has a version.
 func (s *Store) know(stream string, version uint64) {
-	if known, ok := s.versions.Get(stream); !ok || known < version {
+	if known, ok, _ := s.versions.PeekOrAdd(stream, version); ok && known < version {
 		s.versions.Add(stream, version)
 	}
 }
