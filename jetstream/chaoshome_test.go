@@ -30,8 +30,25 @@ func readModels(path string) sqlite.Config {
 	return sqlite.Config{Path: path, Synchronous: sqlite.SynchronousNormal}
 }
 
-// chaosHome opens what the processes of the chaos need.
-func chaosHome(ctx context.Context, j chaostest.Job, check func(events ...event.Event) error) (place chaostest.Place, err error) {
+// chaosHome opens what the processes of the chaos need, as soon as it is there: the
+// server may only just have been killed.
+func chaosHome(ctx context.Context, j chaostest.Job, check func(events ...event.Event) error) (chaostest.Place, error) {
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for began := time.Now(); ; {
+		place, err := openPlace(ctx, j, check)
+		if err == nil || time.Since(began) > patience/2 {
+			return place, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return place, err
+		}
+	}
+}
+
+func openPlace(ctx context.Context, j chaostest.Job, check func(events ...event.Event) error) (place chaostest.Place, err error) {
 	url, path, _ := strings.Cut(j.Address, " ")
 	js, hangUp, err := natstest.Dial(url)
 	if err != nil {
@@ -46,18 +63,20 @@ func chaosHome(ctx context.Context, j chaostest.Job, check func(events ...event.
 	if err != nil {
 		return place, err
 	}
-	end := func() error { defer hangUp(); return events.Close() }
+	place = chaostest.Place{Store: events, Close: func() error { defer hangUp(); return events.Close() }}
 	if path == "" {
 		target, err := openBuckets(ctx, js)
-		return chaostest.Place{Store: events, Projections: target.projections(j, check), Close: end}, err
+		place.Projections = target.projections(j, check)
+		return place, err
 	}
 	file, err := sqlite.Open(ctx, readModels(path))
 	if err != nil {
 		return place, errors.Join(err, events.Close())
 	}
-	return chaostest.Place{Store: events, Progress: file, Projections: sqlitehome.Projections(j, check), Close: func() error {
-		return errors.Join(file.Close(), end())
-	}}, nil
+	end := place.Close
+	place.Progress, place.Projections = file, sqlitehome.Projections(j, check)
+	place.Close = func() error { return errors.Join(file.Close(), end()) }
+	return place, nil
 }
 
 // buckets are a target that knows nothing of checkpoints. An effect has the

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,7 +37,7 @@ type Arena struct {
 	Pace time.Duration
 	// Look returns what is there besides events, all at one moment; of the effects
 	// those of one owner, or all if owner is "". Who asks for those of Nobody wants
-	// no tallies either.
+	// leases and checkpoints only.
 	Look func(ctx context.Context, owner string) (State, error)
 	// Apart says that effects and tallies are not where the checkpoints are, so
 	// that they are promised at least once only. Then each effect has the event for
@@ -232,8 +233,10 @@ func (g *game) finish() {
 	require.Len(g.t, s.Effects, len(g.log()), "every event once")
 	complaints, err := os.ReadFile(g.file("complaints"))
 	require.NoError(g.t, err)
-	for _, words := range []string{"DATA RACE", "fatal error:", "chaos:"} {
-		require.NotContains(g.t, string(complaints), words)
+	for line := range strings.Lines(string(complaints)) {
+		for _, words := range []string{"DATA RACE", "fatal error:", "chaos:"} {
+			require.NotContains(g.t, line, words)
+		}
 	}
 }
 
