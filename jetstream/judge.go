@@ -40,7 +40,7 @@ func (d *delivery) judge(ctx context.Context, idKnown bool) (eventstore.Result, 
 //
 // That a version is there already, no leader says wrongly. That one is not there
 // may be said by a leader that was cut off from the others, while they have
-// another one: then it is not believed before they agree.
+// another one: see isAbsent.
 func (d *delivery) conflict(ctx context.Context) error {
 	err := d.store.checkExpectations(ctx, d.appends)
 	found, ok := errors.AsType[*eventstore.ConflictError](err)
@@ -62,34 +62,6 @@ func (d *delivery) conflict(ctx context.Context) error {
 func expectsMore(c *eventstore.ConflictError) bool {
 	version, exact := c.Expected.Version()
 	return exact && version > c.Actual || !exact && c.Actual == 0
-}
-
-// isAbsent reports whether a version that the leader does not have is not there
-// either if all servers are asked: something is stored under the condition that it
-// is not, which they can only do together. It takes a position.
-func (s *Store) isAbsent(ctx context.Context, stream string, version uint64) (absent bool, err error) {
-	if !s.replicated {
-		return true, nil
-	}
-	doing := "ask the servers of stream " + s.stream
-	err = s.insist(ctx, doing, longest, func(ctx context.Context) error {
-		position, what, err := s.publish(ctx, []*nats.Msg{{Subject: s.subjects.guard, Header: nats.Header{
-			expectedHeader: []string{notThere}, expectedOfHeader: []string{versionOf(stream, version)},
-		}}})
-		switch what {
-		case answerStored:
-			s.saw(position)
-			absent = true
-			return nil
-		case answerTaken:
-			return nil
-		case answerRefused:
-			return permanent(s.stream, err)
-		default:
-			return again(err)
-		}
-	})
-	return absent, err
 }
 
 // errOvertaken says that another append came in between.

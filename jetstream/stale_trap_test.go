@@ -1,6 +1,8 @@
 package jetstream_test
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,14 +15,20 @@ import (
 	"github.com/evident-go/evident/jetstream"
 )
 
-// isCutOff lets a leader answer as one that was cut off before anything was
-// stored, so many times.
+// isCutOff lets a leader answer as one that was cut off from the others before
+// anything was stored, so many times. It knows that it has not heard of them.
 func isCutOff(times int) func(asked *nats.Msg, answers []*nats.Msg) []*nats.Msg {
+	leader, active := regexp.MustCompile(`"leader":"[^"]*"`), regexp.MustCompile(`"active":\d+`)
 	return func(asked *nats.Msg, answers []*nats.Msg) []*nats.Msg {
-		if !isLeader(asked) || times == 0 {
+		info := strings.Contains(asked.Subject, ".STREAM.INFO.")
+		if !isLeader(asked) && !info || times == 0 {
 			return answers
 		}
 		times--
+		if info {
+			data := leader.ReplaceAll(answers[0].Data, []byte(`"leader":"cut-off"`))
+			return []*nats.Msg{{Data: active.ReplaceAll(data, []byte(`"active":9000000000`))}}
+		}
 		return []*nats.Msg{{Data: []byte(`{"error":{"code":404,"err_code":10037,"description":"no message found"}}`)}}
 	}
 }

@@ -54,11 +54,11 @@ var _ projection.Store = (*Store)(nil)
 // what was there at first, though never less than the same store has seen, and a
 // conflict may name a version that was the last one then. Whether there is a
 // conflict is right all the same: nothing is stored unless most servers agree, and
-// that a version is missing is not believed before they do.
+// that a version is missing is not believed of a leader that they do not follow,
+// which takes up to a second to find out when a server is missing.
 //
 // An expectation on a stream that an append does not write may take a position,
-// and so may, on replicas, a conflict with a version that is not there: positions
-// have gaps.
+// so that positions have gaps.
 type Store struct {
 	config   Config
 	js       natsjs.JetStream

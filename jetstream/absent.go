@@ -1,0 +1,106 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	natsjs "github.com/nats-io/nats.go/jetstream"
+)
+
+// How long no other server can become the leader after the others have followed
+// one: they wait for four seconds at least before they choose another. A leader
+// that has nothing to say tells them once a second that it is there.
+const (
+	followedLately = 1500 * time.Millisecond
+	leadsSurely    = 2 * time.Second // from then on
+)
+
+// contactMargin is how long ago an answer to the leader may have been sent that
+// it has just got.
+const contactMargin = 50 * time.Millisecond
+
+// isAbsent reports whether a version is not there that has once been asked for in
+// vain.
+//
+// A leader that was cut off from the others, or stood still, does not know that
+// they have another one. So its word is taken only if all servers have followed it
+// lately, or most of them since it gave it: they follow one leader at a time.
+func (s *Store) isAbsent(ctx context.Context, stream string, version uint64) (absent bool, err error) {
+	if !s.replicated {
+		return true, nil
+	}
+	doing := "ask the servers of stream " + s.stream
+	err = s.insist(ctx, doing, longest, func(ctx context.Context) error {
+		began := time.Now()
+		leader, others, err := s.followers(ctx)
+		if err != nil {
+			return err
+		}
+		m, err := s.lookup(ctx, question{Last: versionOf(stream, version)})
+		if m != nil || err != nil {
+			return err
+		}
+		if !followLately(others) || time.Since(began) > leadsSurely {
+			err = s.followed(ctx, leader, time.Now())
+		}
+		absent = err == nil
+		return err
+	})
+	return absent, err
+}
+
+// followLately reports whether all servers have answered the leader lately.
+func followLately(others []*natsjs.PeerInfo) bool {
+	return !slices.ContainsFunc(others, func(p *natsjs.PeerInfo) bool { return p.Offline || p.Active > followedLately })
+}
+
+// followed waits until most servers have followed a leader after a time. It
+// returns an error if another one leads.
+func (s *Store) followed(ctx context.Context, leader string, since time.Time) error {
+	tries := newTries()
+	defer tries.stop()
+	for {
+		asked := time.Now()
+		now, others, err := s.followers(ctx)
+		if err != nil {
+			return err
+		}
+		if now != leader {
+			return again(fmt.Errorf("%s led, and now it is %s", leader, now))
+		}
+		count := 1 // itself
+		for _, other := range others {
+			if asked.Add(-other.Active - contactMargin).After(since) {
+				count++
+			}
+		}
+		if count > (len(others)+1)/2 {
+			return nil
+		}
+		if ctx.Err() != nil || !tries.more(ctx) {
+			return again(fmt.Errorf("%s leads, and hears of too few others", leader))
+		}
+	}
+}
+
+// followers returns who leads the stream, and the others, with the times that have
+// passed since they last answered.
+func (s *Store) followers(ctx context.Context) (leader string, others []*natsjs.PeerInfo, err error) {
+	limited, cancel := context.WithTimeout(ctx, s.config.PublishTimeout)
+	defer cancel()
+	found, err := s.js.Stream(limited, s.stream)
+	switch {
+	case err != nil && isRefusal(err):
+		return "", nil, streamGone(s.stream, err)
+	case err != nil:
+		return "", nil, again(err)
+	}
+	cluster := found.CachedInfo().Cluster
+	if cluster == nil || cluster.Leader == "" || len(cluster.Replicas) == 0 {
+		return "", nil, again(errors.New("nobody leads the stream"))
+	}
+	return cluster.Leader, cluster.Replicas, nil
+}
