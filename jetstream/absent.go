@@ -8,6 +8,8 @@ import (
 	"time"
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/evident-go/evident/internal/delay"
 )
 
 // How long no other server can become the leader after the others have followed
@@ -18,9 +20,12 @@ const (
 	leadsSurely    = 2 * time.Second // from then on
 )
 
-// contactMargin is how long ago an answer to the leader may have been sent that
-// it has just got.
-const contactMargin = 50 * time.Millisecond
+// When servers follow a leader, they have answered it within this time, even if it
+// has nothing to say; with a margin for an answer that was on its way before.
+const (
+	followingPause  = 1300 * time.Millisecond
+	followingMargin = 100 * time.Millisecond
+)
 
 // isAbsent reports whether a version is not there that has once been asked for in
 // vain.
@@ -34,7 +39,8 @@ func (s *Store) isAbsent(ctx context.Context, stream string, version uint64) (ab
 	}
 	doing := "ask the servers of stream " + s.stream
 	err = s.insist(ctx, doing, longest, func(ctx context.Context) error {
-		began := time.Now()
+		surely, cancel := context.WithTimeout(ctx, leadsSurely)
+		defer cancel()
 		leader, others, err := s.followers(ctx)
 		if err != nil {
 			return err
@@ -43,8 +49,8 @@ func (s *Store) isAbsent(ctx context.Context, stream string, version uint64) (ab
 		if m != nil || err != nil {
 			return err
 		}
-		if !followLately(others) || time.Since(began) > leadsSurely {
-			err = s.followed(ctx, leader, time.Now())
+		if !followLately(others) || surely.Err() != nil {
+			err = s.isFollowed(ctx, leader)
 		}
 		absent = err == nil
 		return err
@@ -57,33 +63,25 @@ func followLately(others []*natsjs.PeerInfo) bool {
 	return !slices.ContainsFunc(others, func(p *natsjs.PeerInfo) bool { return p.Offline || p.Active > followedLately })
 }
 
-// followed waits until most servers have followed a leader after a time. It
-// returns an error if another one leads.
-func (s *Store) followed(ctx context.Context, leader string, since time.Time) error {
-	tries := newTries()
-	defer tries.stop()
-	for {
-		asked := time.Now()
-		now, others, err := s.followers(ctx)
-		if err != nil {
-			return err
-		}
-		if now != leader {
-			return again(fmt.Errorf("%s led, and now it is %s", leader, now))
-		}
-		count := 1 // itself
-		for _, other := range others {
-			if asked.Add(-other.Active - contactMargin).After(since) {
-				count++
-			}
-		}
-		if count > (len(others)+1)/2 {
-			return nil
-		}
-		if ctx.Err() != nil || !tries.more(ctx) {
-			return again(fmt.Errorf("%s leads, and hears of too few others", leader))
+// isFollowed returns an error unless most servers follow a leader from now on.
+func (s *Store) isFollowed(ctx context.Context, leader string) error {
+	if err := delay.For(ctx, followingPause); err != nil {
+		return err
+	}
+	now, others, err := s.followers(ctx)
+	if err != nil {
+		return err
+	}
+	count := 1 // itself
+	for _, other := range others {
+		if other.Active < followingPause-followingMargin {
+			count++
 		}
 	}
+	if now != leader || count <= (len(others)+1)/2 {
+		return again(fmt.Errorf("%s led, and of the others too few follow it", leader))
+	}
+	return nil
 }
 
 // followers returns who leads the stream, and the others, with the times that have

@@ -55,7 +55,7 @@ var _ projection.Store = (*Store)(nil)
 // conflict may name a version that was the last one then. Whether there is a
 // conflict is right all the same: nothing is stored unless most servers agree, and
 // that a version is missing is not believed of a leader that they do not follow,
-// which takes up to a second to find out when a server is missing.
+// which takes more than a second to find out when a server is missing.
 //
 // An expectation on a stream that an append does not write may take a position,
 // so that positions have gaps.
