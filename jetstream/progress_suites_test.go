@@ -32,7 +32,7 @@ type house struct {
 
 func oneServer(tb testing.TB) *house {
 	tb.Helper()
-	server := natstest.Start(tb)
+	server := natstest.StartProcess(tb)
 	return &house{replicas: 1, connect: func(tb testing.TB) natsjs.JetStream { tb.Helper(); return server.JetStream(tb) }}
 }
 

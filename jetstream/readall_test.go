@@ -50,7 +50,7 @@ func plant(t *testing.T, store *jetstream.Store, total int) []event.Event {
 
 func TestQueriesOverALongLog(t *testing.T) {
 	t.Parallel()
-	js := natstest.Start(t).JetStream(t)
+	js := natstest.StartProcess(t).JetStream(t)
 	store := newEvents(t, js, jetstream.Config{})
 	all := plant(t, store, 2500)
 	head, err := store.Head(t.Context())
@@ -113,7 +113,7 @@ func randomQuery(random *rand.Rand, head uint64) eventstore.Query {
 // after it is read by another one, and nothing twice.
 func TestTrapAConsumerThatIsDeleted(t *testing.T) {
 	t.Parallel()
-	js := natstest.Start(t).JetStream(t)
+	js := natstest.StartProcess(t).JetStream(t)
 	config := jetstream.Config{Prefix: "evident"}
 	store := newEvents(t, js, config)
 	all := plant(t, store, 6000)
@@ -166,7 +166,7 @@ func TestReadsLeaveNoConsumerBehind(t *testing.T) {
 
 func TestALongStreamIsReadInParts(t *testing.T) {
 	t.Parallel()
-	store := newEvents(t, natstest.Start(t).JetStream(t), jetstream.Config{})
+	store := newEvents(t, natstest.StartProcess(t).JetStream(t), jetstream.Config{})
 	const total = 2500
 	large := string(make([]byte, 64<<10)) // a page is full before it has as many versions as were asked for
 	for n := 0; n < total; n += 500 {

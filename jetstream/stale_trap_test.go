@@ -47,7 +47,7 @@ func TestTrapALeaderThatWasCutOff(t *testing.T) {
 		stream := anyPlace()
 		_, err := other.Append(t.Context(), eventstore.Append{Stream: stream, Events: notes(2)})
 		require.NoError(t, err)
-		r.tell(isCutOff(12))
+		r.tell(isCutOff(6))
 		result, err := store.Append(t.Context(), eventstore.Append{Stream: stream, Expected: expected, Events: notes(1)})
 		r.tell(isCutOff(0))
 		require.NoError(t, err, expected)
@@ -69,7 +69,7 @@ func TestTrapAnAppendSentAgainToALeaderThatWasCutOff(t *testing.T) {
 	again := eventstore.Append{Stream: place(1), Expected: eventstore.Exact(2), Events: notes(3)}
 	stored, err := other.Append(t.Context(), again)
 	require.NoError(t, err)
-	r.tell(isCutOff(12))
+	r.tell(isCutOff(6))
 	result, err := store.Append(t.Context(), again)
 	require.NoError(t, err)
 	assert.Equal(t, stored, result)

@@ -17,7 +17,7 @@ import (
 
 func TestConformanceEventStore(t *testing.T) {
 	t.Parallel()
-	server := natstest.Start(t)
+	server := natstest.StartProcess(t)
 	conforms(t, server.JetStream, 1)
 }
 
