@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -31,7 +30,11 @@ type Cluster struct {
 func StartCluster(t testing.TB, options ...ProcessOption) *Cluster {
 	t.Helper()
 	c, config := &Cluster{}, configOf(options)
-	path, dir, ports := program(t), t.TempDir(), freePorts(t)
+	path, dir := program(t), t.TempDir()
+	var ports [size]int // known before any of the servers starts
+	for i := range ports {
+		ports[i] = freePort(t)
+	}
 	if config.network {
 		c.network = newNetwork(t, ports)
 	}
@@ -64,28 +67,6 @@ func routes(ports [size]int) string {
 		urls[i] = fmt.Sprintf("nats://127.0.0.1:%d", port)
 	}
 	return strings.Join(urls, ",")
-}
-
-// freePorts returns ports for the servers' routes. They must be known before
-// any of the servers starts; all are held until all are found.
-func freePorts(t testing.TB) [size]int {
-	t.Helper()
-	var (
-		ports [size]int
-		held  []net.Listener
-	)
-	for i := range ports {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		held = append(held, l)
-		if address, ok := l.Addr().(*net.TCPAddr); ok {
-			ports[i] = address.Port
-		}
-	}
-	for _, l := range held {
-		require.NoError(t, l.Close())
-	}
-	return ports
 }
 
 // How long one question to a server may take, and how often it is asked.

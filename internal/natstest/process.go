@@ -2,16 +2,16 @@ package natstest
 
 import (
 	"bufio"
-	"fmt"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -70,7 +70,7 @@ func newProcess(t testing.TB, program string, config processConfig, args ...stri
 	if config.syncAlways {
 		args = append(args, "-sync")
 	}
-	p := &Process{program: program, args: args, port: server.RANDOM_PORT}
+	p := &Process{program: program, args: args, port: freePort(t)}
 	t.Cleanup(p.Kill)
 	return p
 }
@@ -107,18 +107,36 @@ func (p *Process) bury() {
 func (p *Process) Restart(t testing.TB) {
 	t.Helper()
 	p.Kill()
-	command := exec.Command(p.program, append(p.args, "-port", strconv.Itoa(p.port))...) //nolint:noctx // it ends with the test, by Kill.
-	stdin, err := command.StdinPipe()
-	require.NoError(t, err)
-	stdout, err := command.StdoutPipe()
-	require.NoError(t, err)
-	command.Stderr = os.Stderr
-	require.NoError(t, command.Start())
-	p.command, p.stdin = command, stdin
+	var stdout io.ReadCloser
+	require.Eventually(t, func() bool {
+		var err error
+		stdout, err = p.start()
+		if !errors.Is(err, syscall.ETXTBSY) { // another test's go command is just writing the program, too
+			require.NoError(t, err)
+		}
+		return err == nil
+	}, patience, tick)
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err, "the server's process says nothing")
-	_, err = fmt.Sscanf(line, "port %d", &p.port)
-	require.NoError(t, err, strings.TrimSpace(line))
+	require.Equal(t, "ready", strings.TrimSpace(line))
+}
+
+// start starts the process and returns what it says.
+func (p *Process) start() (stdout io.ReadCloser, err error) {
+	command := exec.Command(p.program, append(p.args, "-port", strconv.Itoa(p.port))...) //nolint:noctx // it ends with the test, by Kill.
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if stdout, err = command.StdoutPipe(); err != nil {
+		return nil, err
+	}
+	command.Stderr = os.Stderr
+	if err := command.Start(); err != nil {
+		return nil, err
+	}
+	p.command, p.stdin = command, stdin
+	return stdout, nil
 }
 
 // answers reports whether the server runs and is not frozen.

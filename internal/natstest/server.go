@@ -2,7 +2,6 @@ package natstest
 
 import (
 	"fmt"
-	"net"
 	"strconv"
 	"testing"
 	"time"
@@ -36,7 +35,7 @@ type Server struct {
 // Start starts a server that ends with the test.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
-	s := &Server{options: setup.Options("evident", t.TempDir(), server.RANDOM_PORT)}
+	s := &Server{options: setup.Options("evident", t.TempDir(), freePort(t))}
 	for _, change := range options {
 		change(&s.options)
 	}
@@ -65,9 +64,6 @@ func (s *Server) Restart(t testing.TB) {
 	go running.Start()
 	require.True(t, running.ReadyForConnections(patience), "NATS server %s is not ready", s.options.ServerName)
 	s.running = running
-	if address, ok := running.Addr().(*net.TCPAddr); ok {
-		s.options.Port = address.Port
-	}
 }
 
 // URL is where clients connect.

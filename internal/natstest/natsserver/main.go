@@ -1,6 +1,6 @@
 // Command natsserver is one NATS server with JetStream for tests, in a process of
-// its own. It says on its output at which port it is, and ends when its input
-// does: so it ends with whoever started it, also if that is killed.
+// its own. It says on its output that it is ready, and ends when its input does: so
+// it ends with whoever started it, also if that is killed.
 package main
 
 import (
@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"time"
 
@@ -38,12 +37,10 @@ func serve(args []string, in io.Reader, out io.Writer) error {
 		return err
 	}
 	go s.Start()
-	ready := s.ReadyForConnections(patience)
-	address, ok := s.Addr().(*net.TCPAddr)
-	if !ready || !ok {
+	if !s.ReadyForConnections(patience) {
 		return errors.New("not ready")
 	}
-	if _, err := fmt.Fprintln(out, "port", address.Port); err != nil {
+	if _, err := fmt.Fprintln(out, "ready"); err != nil {
 		return err
 	}
 	_, err = io.Copy(io.Discard, in)
@@ -57,7 +54,7 @@ func parse(args []string) (*server.Options, error) {
 	var (
 		name      = flags.String("name", "evident", "the server's name")
 		dir       = flags.String("dir", "", "where it keeps its files")
-		port      = flags.Int("port", server.RANDOM_PORT, "for clients")
+		port      = flags.Int("port", server.DEFAULT_PORT, "for clients")
 		cluster   = flags.Int("cluster-port", 0, "for other servers, if it is one of several")
 		routes    = flags.String("routes", "", "the other servers' URLs, with commas")
 		advertise = flags.String("advertise", "", "the address at which other servers are told to find it, instead of its own")

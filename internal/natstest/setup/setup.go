@@ -4,8 +4,7 @@ package setup
 
 import "github.com/nats-io/nats-server/v2/server"
 
-// Options are those of a server on loopback that keeps its files in dir. Port may
-// be [server.RANDOM_PORT].
+// Options are those of a server on loopback that keeps its files in dir.
 func Options(name, dir string, port int) server.Options {
 	return server.Options{
 		ServerName: name, Host: "127.0.0.1", Port: port,
