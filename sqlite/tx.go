@@ -55,7 +55,7 @@ func (s *Store) begin(ctx context.Context) (*Tx, error) {
 	s.mu.Lock()
 	s.open = t
 	s.mu.Unlock()
-	if s.usable(ctx) != nil { // Close may have looked for it too early
+	if s.usable(context.WithoutCancel(ctx)) != nil { // Close may have looked for it too early
 		t.abort()
 	}
 	return t, nil

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -243,4 +244,37 @@ func TestWriteThatFailsHalfwayLeavesNothing(t *testing.T) {
 	stats, err := store.DeadLetters().Stats(t.Context(), "titles", 1)
 	require.NoError(t, err)
 	assert.Zero(t, stats)
+}
+
+// endsLater is a context that has ended when it is looked at for the nth time.
+type endsLater struct {
+	context.Context
+
+	looks atomic.Int64
+}
+
+func (c *endsLater) Err() error {
+	if c.looks.Add(-1) < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// TestBeginSaysWhichEndItMet has a context end while a transaction begins,
+// whenever: that is no closed store, which a runner would not try again.
+func TestBeginSaysWhichEndItMet(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	const looks = 20
+	for n := range int64(looks) {
+		ctx := &endsLater{Context: t.Context()}
+		ctx.looks.Store(n)
+		_, err := store.Leases().Acquire(ctx, "it", "me", time.Minute)
+		if err != nil {
+			require.ErrorIs(t, err, context.DeadlineExceeded, "at look %d", n)
+			require.NotErrorIs(t, err, eventstore.ErrClosed, "at look %d", n)
+		}
+	}
+	_, err := store.Leases().Acquire(t.Context(), "it", "me", time.Minute)
+	require.NoError(t, err)
 }
