@@ -1,9 +1,10 @@
 package natstest
 
 import (
-	"math/rand/v2"
 	"net"
+	"os"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,12 +18,20 @@ const (
 	countPorts = 10_000
 )
 
-// freePort returns a port that nobody listens on.
+// portsTaken counts the ports of this process's tests. Some time goes by until a
+// server listens on its port, so none may be given out twice.
+var portsTaken atomic.Uint32 //nolint:gochecknoglobals // ports are the process's.
+
+// freePort returns a port that nobody listens on, and that no other test of this
+// process is given. Each process begins somewhere else.
 func freePort(t testing.TB) int {
 	t.Helper()
-	const tries = 100
+	const (
+		tries = 100
+		apart = 211 // ports, between processes that were started one after the other
+	)
 	for range tries {
-		port := lowestPort + rand.IntN(countPorts)
+		port := lowestPort + (os.Getpid()*apart+int(portsTaken.Add(1)))%countPorts
 		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			require.NoError(t, l.Close())
