@@ -215,7 +215,7 @@ func goesOn(t *testing.T, from, to *house) {
 	want := keptBy(t, old)
 	progress := backUp(t, oldJS, shopProgress)
 	require.NoError(t, follower(t, old, new([]uint64)).RunUntilCaughtUp(t.Context())) // the old one goes on
-	require.NoError(t, stop()) // else the last append may be in the backup in part
+	require.NoError(t, stop())                                                        // else the last append may be in the backup in part
 	events := backUp(t, oldJS, shopEvents)
 
 	events.restore(t, newJS, shopEvents, to.replicas)

@@ -20,7 +20,7 @@ const (
 
 // portsTaken counts the ports of this process's tests. Some time goes by until a
 // server listens on its port, so none may be given out twice.
-var portsTaken atomic.Uint32 //nolint:gochecknoglobals // ports are the process's.
+var portsTaken atomic.Uint32
 
 // freePort returns a port that nobody listens on, and that no other test of this
 // process is given. Each process begins somewhere else.
