@@ -28,7 +28,7 @@ STRESSPKG ?= ./memory ./sqlite ./postgres ./jetstream ./projection
 #: test-stress: steps of the random program that drives projections, on each store
 STEPS ?= 1000000
 #: test-stress: where it is played
-MODELPKG ?= ./projection ./sqlite ./postgres ./jetstream
+MODELPKG ?= ./projection ./sqlite ./postgres
 #: test-chaos: how often a runner is killed
 KILLS ?= 200
 #: test-chaos: how long the writers write
