@@ -48,13 +48,20 @@ func newTries() tries {
 	return t
 }
 
+// errGivenUp says that something was tried for longest.
+var errGivenUp = fmt.Errorf("given up after %s", longest)
+
+// wait pauses before the next try, unless there shall be none.
+func (t *tries) wait(ctx context.Context) error {
+	if !t.left() {
+		return errGivenUp
+	}
+	return delay.For(ctx, t.pauses.NextBackOff())
+}
+
 // more pauses, or until ctx ends, and reports whether there is time left.
 func (t *tries) more(ctx context.Context) bool {
-	if !t.left() {
-		return false
-	}
-	_ = delay.For(ctx, t.pauses.NextBackOff()) // the next try asks ctx itself
-	return true
+	return !errors.Is(t.wait(ctx), errGivenUp) // the next try asks ctx itself
 }
 
 // left reports whether there is time left.

@@ -66,7 +66,7 @@ func (s leases) Renew(ctx context.Context, given []lease.Lease, ttl time.Duratio
 	}
 	var renewed []lease.Lease
 	left := given
-	for pauses := retries(); ; {
+	for pauses := newTries(); ; {
 		done, again, err := s.renew(ctx, left, ttl)
 		if err != nil {
 			return nil, err

@@ -110,7 +110,7 @@ type operation func(ctx context.Context, d *draft) error
 
 // look implements session.
 func (p *progress) look(ctx context.Context, f operation) error {
-	for pauses := retries(); ; {
+	for pauses := newTries(); ; {
 		if err := p.usable(ctx); err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (p *progress) change(ctx context.Context, f operation) error {
 // what is there now.
 func (p *progress) settle(ctx context.Context, d *draft, operations []operation) error {
 	first := d
-	for pauses := retries(); ; {
+	for pauses := newTries(); ; {
 		if d == nil {
 			var err error
 			if d, err = p.redo(ctx, first, operations); err != nil && !errors.Is(err, errTorn) {

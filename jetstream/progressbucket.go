@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,8 +15,6 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
-
-	"github.com/evident-go/evident/internal/delay"
 )
 
 // bucket reads and writes keys. Nothing that it returns is older than what was
@@ -79,10 +76,6 @@ var (
 )
 
 const (
-	// longestTry is for how long a question is repeated that is not answered,
-	// unless the caller's own time is over before: longer than it takes a cluster
-	// to agree on another leader.
-	longestTry = 30 * time.Second
 	// markTTL is how long the mark stays of a key that was removed.
 	markTTL = "1h"
 	// mostChanges is what a server takes at once.
@@ -93,54 +86,11 @@ const (
 
 // Headers of the server that the client has no name for.
 const (
-	headerBatch     = "Nats-Batch-Id"
-	headerPlace     = "Nats-Batch-Sequence"
-	headerCommit    = "Nats-Batch-Commit"
 	headerUpTo      = "Nats-UpTo-Sequence"
 	headerPending   = "Nats-Num-Pending"
 	headerTTL       = "Nats-TTL"
 	headerOperation = "KV-Operation"
-	headerStatus    = "Status"
 )
-
-// Codes of the server's answers to what is written.
-const (
-	bucketMoved       natsjs.ErrorCode = 10071 // a key has another revision
-	bucketBusy        natsjs.ErrorCode = 10164 // or somebody is just writing it
-	bucketRepeated    natsjs.ErrorCode = 10201 // it was written before
-	bucketDuplicating natsjs.ErrorCode = 10158 // it is just being written
-	bucketIncomplete  natsjs.ErrorCode = 10176 // a message was lost on the way
-	bucketCrowded     natsjs.ErrorCode = 10210 // too many write at once
-	bucketFull        natsjs.ErrorCode = 10077
-	bucketMissing     natsjs.ErrorCode = 10037 // there is nothing at the key
-)
-
-// pauses are the pauses between attempts at the same.
-type pauses struct {
-	clock func() time.Time
-	began time.Time
-	count int
-}
-
-func retries() *pauses {
-	p := &pauses{clock: time.Now}
-	p.began = p.clock()
-	return p
-}
-
-// errGivenUp says that something was tried for longestTry.
-var errGivenUp = fmt.Errorf("given up after %s", longestTry)
-
-// wait waits before the next attempt, unless there shall be none.
-func (p *pauses) wait(ctx context.Context) error {
-	const first, longest = 500 * time.Microsecond, 50 * time.Millisecond
-	if p.clock().Sub(p.began) > longestTry {
-		return errGivenUp
-	}
-	pause := min(first<<min(p.count, 10), longest)
-	p.count++
-	return delay.For(ctx, pause/2+rand.N(pause)) // so that those who race do not do so again
-}
 
 // ask sends a question about the stream and returns the answer.
 func (b *bucket) ask(ctx context.Context, question string, body any) (*nats.Msg, error) {
@@ -157,7 +107,7 @@ func (b *bucket) ask(ctx context.Context, question string, body any) (*nats.Msg,
 // known, and nothing follows from it. An error of f that is not worth another
 // attempt is in final.
 func (b *bucket) insist(ctx context.Context, doing string, f func(ctx context.Context) (final, err error)) error {
-	for tries := retries(); ; {
+	for tries := newTries(); ; {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%s: %w", doing, err)
 		}
@@ -206,7 +156,7 @@ func parseStored(data []byte) (cell, error) {
 		return cell{}, err
 	}
 	if answer.Error != nil {
-		if answer.Error.ErrorCode == bucketMissing {
+		if answer.Error.ErrorCode == natsjs.JSErrCodeMessageNotFound {
 			return cell{}, nil
 		}
 		return cell{}, answer.Error
@@ -325,7 +275,7 @@ func (b *bucket) findMany(ctx context.Context, patterns []string, fresh uint64, 
 }
 
 func (b *bucket) list(ctx context.Context, pattern string) ([]string, error) {
-	limited, cancel := context.WithTimeout(ctx, max(b.timeout, longestTry/2)) // it may be long
+	limited, cancel := context.WithTimeout(ctx, max(b.timeout, longest/2)) // it may be long
 	defer cancel()
 	stream, err := b.js.Stream(limited, b.stream)
 	if err != nil {
@@ -413,7 +363,7 @@ func (b *bucket) readPage(ctx context.Context, question lastQuestion, cells map[
 		if err != nil {
 			return end, err
 		}
-		switch status := m.Header.Get(headerStatus); status {
+		switch status := m.Header.Get(replyStatus); status {
 		case "":
 			key := strings.TrimPrefix(m.Header.Get(natsjs.SubjectHeader), b.root)
 			cells[key] = cellOf(m.Header, m.Data, number(m.Header, natsjs.SequenceHeader))

@@ -57,7 +57,7 @@ func (b *bucket) write(ctx context.Context, changes []keyChange) (first uint64, 
 	id := uuid.NewString()
 	doing := "write " + changes[0].key
 	sent := false
-	for tries := retries(); ; {
+	for tries := newTries(); ; {
 		if err := b.mayWrite(ctx, doing, sent); err != nil {
 			return 0, err
 		}
@@ -95,19 +95,19 @@ func (b *bucket) mayWrite(ctx context.Context, doing string, sent bool) error {
 // acknowledgement, and, if not, what the answer means.
 func (b *bucket) outcome(ctx context.Context, id string, first *keyChange, answer error, sent bool) (again bool, known error) {
 	switch code := codeOf(answer); {
-	case code == bucketRepeated: // the ids are this commit's alone
+	case code == codeBatchDuplicate: // the ids are this commit's alone
 		return false, nil
-	case code == bucketMoved && sent: // by this very commit, it may be
+	case code == codeWrongSequence && sent: // by this very commit, it may be
 		found, err := b.get(ctx, first.key)
 		if err == nil && found.id != messageID(id, 0) {
 			return false, errMoved
 		}
 		return err != nil, nil
-	case code == bucketMoved:
+	case code == codeWrongSequence:
 		return false, errMoved
-	case code == bucketBusy, code == bucketDuplicating, code == bucketIncomplete, code == bucketCrowded:
+	case code == codeSequenceInHand, code == codeDuplicateInHand, code == codeBatchIncomplete, code == codeBatchesInHand:
 		return true, nil
-	case errors.Is(answer, nats.ErrMaxPayload), code == bucketFull, isRefusal(answer):
+	case errors.Is(answer, nats.ErrMaxPayload), code == codeStoreFailed, isRefusal(answer):
 		return false, answer
 	default:
 		return true, nil
@@ -117,7 +117,7 @@ func (b *bucket) outcome(ctx context.Context, id string, first *keyChange, answe
 // isUnknown reports whether what was sent may have been written.
 func isUnknown(err error) bool {
 	answer, ok := errors.AsType[*natsjs.APIError](err)
-	return !ok || answer.Code >= 500 && answer.ErrorCode != bucketDuplicating
+	return !ok || answer.Code >= 500 && answer.ErrorCode != codeDuplicateInHand
 }
 
 // writeError gives an answer a type.
@@ -133,7 +133,7 @@ func (b *bucket) writeError(doing string, changes []keyChange, err error) error 
 			}
 		}
 	}
-	if codeOf(err) == bucketFull {
+	if codeOf(err) == codeStoreFailed {
 		return fmt.Errorf("%s: %w", doing, errors.Join(eventstore.ErrFull, &StreamError{Stream: b.stream, Setting: "max_bytes", Have: "reached", Want: "larger", Reason: "there is no room"}, err))
 	}
 	return fmt.Errorf("%s: %w", doing, errors.Join(&StreamError{Stream: b.stream, Setting: "configuration", Have: "refused by the server", Want: "accepted", Reason: err.Error()}, err))
@@ -169,7 +169,7 @@ func (b *bucket) sendBatch(ctx context.Context, id string, changes []keyChange) 
 		}
 	}
 	m := b.batched(batch, id, end, changes)
-	m.Header[headerCommit] = []string{"1"}
+	m.Header[batchCommitHeader] = []string{"1"}
 	answer, err := conn.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return 0, err
@@ -180,8 +180,8 @@ func (b *bucket) sendBatch(ctx context.Context, id string, changes []keyChange) 
 // batched is a change as a message of a batch.
 func (b *bucket) batched(batch, id string, place int, changes []keyChange) *nats.Msg {
 	m := b.message(id, place, &changes[place])
-	m.Header[headerBatch] = []string{batch}
-	m.Header[headerPlace] = []string{strconv.Itoa(place + 1)}
+	m.Header[batchIDHeader] = []string{batch}
+	m.Header[batchSequenceHeader] = []string{strconv.Itoa(place + 1)}
 	return m
 }
 
