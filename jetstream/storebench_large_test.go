@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -18,25 +16,10 @@ import (
 
 	"github.com/evident-go/evident/aggregate"
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/internal/benchtest"
 	"github.com/evident-go/evident/internal/natstest"
 	"github.com/evident-go/evident/jetstream"
 )
-
-// largeVariable must be set for benchmarks that fill a stream for minutes; its
-// value may be how many events, in place of a million.
-const largeVariable = "EVIDENT_LARGE"
-
-func largeEvents(b *testing.B) int {
-	b.Helper()
-	given := os.Getenv(largeVariable)
-	if given == "" {
-		b.Fatalf("run make bench-jetstream-large, which sets %s", largeVariable)
-	}
-	if n, err := strconv.Atoi(given); err == nil && n > 1 {
-		return n
-	}
-	return 1_000_000
-}
 
 // OrderPlaced is an event of 200 bytes of JSON.
 type OrderPlaced struct {
@@ -84,7 +67,7 @@ func BenchmarkStoreLoad(b *testing.B) {
 // aggregates. The server is in this process, so that its memory can be told from
 // what is garbage.
 func BenchmarkLarge(b *testing.B) {
-	events := largeEvents(b)
+	events := benchtest.Large(b, "bench-jetstream-large", 1_000_000)
 	server := natstest.Start(b)
 	js := server.JetStream(b)
 	config := jetstream.Config{Prefix: "evident", DuplicateWindow: time.Second} // ids would take memory of their own

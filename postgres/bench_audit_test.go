@@ -3,10 +3,8 @@ package postgres_test
 import (
 	"context"
 	"io"
-	"os"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -19,20 +17,6 @@ import (
 	"github.com/evident-go/evident/postgres"
 	"github.com/evident-go/evident/projection"
 )
-
-// auditRecords is how many records the benchmarks named LargeAudit look
-// through: a million, unless the variable says another number.
-func auditRecords(b *testing.B) uint64 {
-	b.Helper()
-	given := os.Getenv(largeVariable)
-	if given == "" {
-		b.Fatalf("run make bench-audit, which sets %s", largeVariable)
-	}
-	if n, err := strconv.ParseUint(given, 10, 64); err == nil && n > 1 {
-		return n
-	}
-	return 1_000_000
-}
 
 // auditQuery is a question that people ask.
 type auditQuery struct {
@@ -113,7 +97,7 @@ func auditQueries(records uint64) []auditQuery {
 // ask, for the first page in both orders, and exports it as NDJSON. It prints
 // how PostgreSQL went about each question.
 func BenchmarkLargeAudit(b *testing.B) {
-	records := auditRecords(b)
+	records := uint64(benchtest.Large(b, "bench-audit", 1_000_000))
 	config := newDatabase(b)
 	store := &home{Store: open(b, config), config: config}
 	store.config.Schema = "evident"

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -15,27 +14,11 @@ import (
 	"github.com/evident-go/evident/postgres"
 )
 
-// largeVariable must be set for benchmarks that fill a database for minutes; its
-// value may be how many events, in place of five million.
-const largeVariable = "EVIDENT_LARGE"
-
-func largeEvents(b *testing.B) int {
-	b.Helper()
-	given := os.Getenv(largeVariable)
-	if given == "" {
-		b.Fatalf("run make bench-postgres-large, which sets %s", largeVariable)
-	}
-	if n, err := strconv.Atoi(given); err == nil && n > 1 {
-		return n
-	}
-	return 5_000_000
-}
-
 // BenchmarkLarge compares appends to a store of millions of events with appends
 // to an empty one, in turns, and measures how much memory a replay of them
 // takes.
 func BenchmarkLarge(b *testing.B) {
-	events := largeEvents(b)
+	events := benchtest.Large(b, "bench-postgres-large", 5_000_000)
 	large, empty := newStore(b), newStore(b)
 	begun := time.Now()
 	seed(b, large, events)
