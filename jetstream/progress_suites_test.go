@@ -154,8 +154,7 @@ func TestConformanceOnReplicas(t *testing.T) {
 
 // The model is played on replicas, where a transaction of several keys takes less
 // time than on a server that is alone: that one writes it to the disk first. Even
-// so a step takes longer than on a database: there are fewer. One seed has shown
-// an event that was lost, which docs/jetstream.md says what is known of.
+// so a step takes longer than on a database: there are fewer.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	projectiontest.PlaySteps(t, 1_000, threeServers(t).projections)

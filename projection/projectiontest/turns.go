@@ -183,8 +183,7 @@ func (g *game) rebuild() {
 		proc := g.start(doomed(1+g.random.IntN(8), killedBefore), p)
 		g.over(proc, proc.runner.Reset(proc.ctx, p.name))
 	}
-	proc := g.start(&fate{}, p)
-	g.over(proc, proc.runner.Rebuild(proc.ctx, p.name))
+	g.persist(p, func(proc *process) error { return proc.runner.Rebuild(proc.ctx, p.name) })
 	p.reached = nil
 	g.forget(p)
 }
@@ -420,18 +419,29 @@ func (g *game) finish() {
 	}
 }
 
-// redriveAll has all that is parked of a healthy player tried by command, and
-// again if the process was too slow: the game's clock leaps past its lease.
+// redriveAll has all that is parked of a healthy player tried by command.
 func (g *game) redriveAll(p *player) {
+	g.persist(p, func(proc *process) error {
+		_, err := proc.runner.Redrive(proc.ctx, p.name)
+		return err
+	})
+}
+
+// persist has a process do a job, and another one if the projection was not its
+// own: the game's clock leaps past leases, and who is stopped while he takes one
+// does not know that he has it.
+func (g *game) persist(p *player, job func(proc *process) error) {
 	const most = 20
 	for range most {
 		proc := g.start(&fate{}, p)
-		_, err := proc.runner.Redrive(proc.ctx, p.name)
+		err := job(proc)
 		g.over(proc, err)
 		if !errors.Is(err, lease.ErrHeld) {
 			return
 		}
+		g.expire()
 	}
+	require.Fail(g.t, "somebody else holds a projection all the time", p.name)
 }
 
 // look adds to the log what has come since it was last looked at.
