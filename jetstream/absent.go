@@ -28,12 +28,24 @@ const (
 )
 
 // isAbsent reports whether a version is not there that has once been asked for in
-// vain.
+// vain: see isMissing.
+func (s *Store) isAbsent(ctx context.Context, stream string, version uint64) (absent bool, err error) {
+	return s.isMissing(ctx, func(ctx context.Context) (bool, error) {
+		m, err := s.lookup(ctx, question{Last: versionOf(stream, version)})
+		return m != nil, err
+	})
+}
+
+// isMissing reports whether something is not there that the leader has once been
+// asked for in vain; find asks it.
 //
 // A leader that was cut off from the others, or stood still, does not know that
 // they have another one. So its word is taken only if all servers have followed it
 // lately, or most of them since it gave it: they follow one leader at a time.
-func (s *Store) isAbsent(ctx context.Context, stream string, version uint64) (absent bool, err error) {
+//
+// When it can be reached again, both answer for a moment, each of them some of the
+// questions, until it hears of the other one. So it is asked again after that.
+func (s *Store) isMissing(ctx context.Context, find func(ctx context.Context) (found bool, err error)) (missing bool, err error) {
 	if !s.replicated {
 		return true, nil
 	}
@@ -45,17 +57,22 @@ func (s *Store) isAbsent(ctx context.Context, stream string, version uint64) (ab
 		if err != nil {
 			return err
 		}
-		m, err := s.lookup(ctx, question{Last: versionOf(stream, version)})
-		if m != nil || err != nil {
+		found, err := find(ctx)
+		if found || err != nil {
 			return err
 		}
-		if !followLately(others) || surely.Err() != nil {
-			err = s.isFollowed(ctx, leader)
+		if followLately(others) && surely.Err() == nil {
+			missing = true
+			return nil
 		}
-		absent = err == nil
+		if err := s.isFollowed(ctx, leader); err != nil {
+			return err
+		}
+		found, err = find(ctx)
+		missing = !found && err == nil
 		return err
 	})
-	return absent, err
+	return missing, err
 }
 
 // followLately reports whether all servers have answered the leader lately.

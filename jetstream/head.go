@@ -117,7 +117,8 @@ func (s *Store) checkOnly(ctx context.Context, appends []eventstore.Append) (eve
 		rounds = 2
 	}
 	for range rounds {
-		if err := s.checkExpectations(ctx, appends); err != nil {
+		err := s.insist(ctx, "check expectations", longest, func(ctx context.Context) error { return s.conflict(ctx, appends) })
+		if err != nil {
 			return eventstore.Result{}, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -15,6 +16,10 @@ import (
 // judge asks the leader what stands in the way of an append: that it is stored
 // already, a conflict, or an id that is stored elsewhere, if the server has said
 // so. If nothing does any more, the append is tried again on what there is now.
+//
+// That something is there, no leader says wrongly. That something is not there may
+// be said by one that was cut off from the others, while they have another one. So
+// nothing that follows from that is said before it is sure: see isMissing.
 func (d *delivery) judge(ctx context.Context, idKnown bool) (eventstore.Result, error) {
 	if idKnown || !d.absent {
 		if sent, err := d.sentBefore(ctx); err != nil {
@@ -28,7 +33,7 @@ func (d *delivery) judge(ctx context.Context, idKnown bool) (eventstore.Result, 
 		return eventstore.Result{}, err
 	}
 	if idKnown {
-		if err := d.duplicate(ctx); err != nil {
+		if err := d.elsewhere(ctx); err != nil {
 			return eventstore.Result{}, err
 		}
 	}
@@ -36,18 +41,54 @@ func (d *delivery) judge(ctx context.Context, idKnown bool) (eventstore.Result, 
 	return eventstore.Result{}, again(errOvertaken)
 }
 
-// conflict returns the first conflict, if there is one.
-//
-// That a version is there already, no leader says wrongly. That one is not there
-// may be said by a leader that was cut off from the others, while they have
-// another one: see isAbsent.
+// conflict returns the first conflict, if there is one. If a stream has more than
+// is expected, that may be this very append.
 func (d *delivery) conflict(ctx context.Context) error {
-	err := d.store.checkExpectations(ctx, d.appends)
+	err := d.store.conflict(ctx, d.appends)
+	found, ok := errors.AsType[*eventstore.ConflictError](err)
+	if !ok || expectsMore(found) {
+		return err
+	}
+	other, failed := d.isOfOthers(ctx, found)
+	switch {
+	case failed != nil:
+		return failed
+	case other:
+		return err
+	default:
+		return d.denied(errors.New(found.Error()))
+	}
+}
+
+// isOfOthers reports whether what a stream has more than is expected is not this
+// append. At the version that the append wants stands who was first; what it does
+// not write itself says nothing.
+func (d *delivery) isOfOthers(ctx context.Context, c *eventstore.ConflictError) (bool, error) {
+	i := slices.IndexFunc(d.appends, func(a eventstore.Append) bool { return a.Stream == c.Stream })
+	a := &d.appends[i]
+	if version, exact := a.Expected.Version(); exact && len(a.Events) > 0 {
+		first, err := d.store.event(ctx, question{Last: versionOf(d.streams[i], version+1)})
+		return first != nil && first.ID != a.Events[0].ID, err
+	}
+	return d.store.isMissing(ctx, d.sentBefore)
+}
+
+// denied says that the leader did not know of something that is stored. It is asked
+// again.
+func (d *delivery) denied(err error) error {
+	d.absent = false
+	return again(fmt.Errorf("the leader is behind: %w", err))
+}
+
+// conflict returns the first expectation that does not hold. That a stream is too
+// short is sure; how long it is may be out of date.
+func (s *Store) conflict(ctx context.Context, appends []eventstore.Append) error {
+	err := s.checkExpectations(ctx, appends)
 	found, ok := errors.AsType[*eventstore.ConflictError](err)
 	if !ok || !expectsMore(found) {
 		return err
 	}
-	absent, failed := d.store.isAbsent(ctx, d.store.subjects.stream(found.Stream), found.Actual+1)
+	absent, failed := s.isAbsent(ctx, s.subjects.stream(found.Stream), found.Actual+1)
 	switch {
 	case failed != nil:
 		return failed
@@ -96,9 +137,9 @@ func (d *delivery) repeat(ctx context.Context) (eventstore.Result, error) {
 			return eventstore.Result{}, err
 		}
 		if first == nil {
-			return eventstore.Result{}, d.inPart(ctx)
+			return eventstore.Result{}, d.withoutFirst(ctx, i)
 		}
-		if eventstore.StreamOf(first.Event) != a.Stream || !a.Expected.Holds(first.AggregateVersion-1) {
+		if !wouldHave(a, first, 0) {
 			return eventstore.Result{}, &eventstore.DuplicateEventError{EventID: first.ID, Stream: a.Stream}
 		}
 		last, err := d.follows(ctx, i, first)
@@ -114,6 +155,23 @@ func (d *delivery) repeat(ctx context.Context) (eventstore.Result, error) {
 		}
 	}
 	return result, nil
+}
+
+// withoutFirst returns what it means that the first event of append i was not found,
+// and that of another one was.
+func (d *delivery) withoutFirst(ctx context.Context, i int) error {
+	missing, err := d.store.isMissing(ctx, func(ctx context.Context) (bool, error) {
+		first, err := d.find(ctx, i, 0)
+		return first != nil, err
+	})
+	switch {
+	case err != nil:
+		return err
+	case missing:
+		return d.inPart(ctx)
+	default:
+		return d.denied(fmt.Errorf("event %s is stored", d.appends[i].Events[0].ID))
+	}
 }
 
 // follows returns the last event of append i if its events stand behind first as
@@ -141,29 +199,58 @@ func (d *delivery) follows(ctx context.Context, i int, first *stored) (*stored, 
 	return &have[len(have)-1], nil
 }
 
-// duplicate returns an error that names the first event of the append that is
-// stored, or nil if none is.
-func (d *delivery) duplicate(ctx context.Context) error {
-	for i := range d.appends {
-		for j := range d.appends[i].Events {
-			place, err := d.find(ctx, i, j)
-			if err != nil {
-				return err
-			}
-			if place != nil {
-				return &eventstore.DuplicateEventError{EventID: place.ID, Stream: d.appends[i].Stream}
-			}
+// elsewhere returns an error that names the first event of the append that is
+// stored, or nil if none is. It is not said of one that is where the append wants
+// it, behind the first event of its stream: of that the leader did not know.
+func (d *delivery) elsewhere(ctx context.Context) error {
+	i, j, e, err := d.firstStored(ctx)
+	if e == nil || err != nil {
+		return err
+	}
+	a := &d.appends[i]
+	if wouldHave(a, e, j) {
+		first, err := d.store.event(ctx, question{Last: versionOf(d.streams[i], e.AggregateVersion-uint64(j))}) //nolint:gosec // an index.
+		if err != nil {
+			return err
+		}
+		if first == nil || first.ID == a.Events[0].ID {
+			return d.denied(fmt.Errorf("event %s is stored", e.ID))
 		}
 	}
-	return nil
+	return &eventstore.DuplicateEventError{EventID: e.ID, Stream: a.Stream}
+}
+
+// wouldHave reports whether an event stands where an append would have stored it as
+// its j-th.
+func wouldHave(a *eventstore.Append, e *stored, j int) bool {
+	before := uint64(j) + 1 //nolint:gosec // an index.
+	return eventstore.StreamOf(e.Event) == a.Stream && e.AggregateVersion >= before && a.Expected.Holds(e.AggregateVersion-before)
 }
 
 // inPart refuses an append of which something is stored and something is not.
 func (d *delivery) inPart(ctx context.Context) error {
-	if err := d.duplicate(ctx); err != nil {
+	i, _, e, err := d.firstStored(ctx)
+	switch {
+	case err != nil:
 		return err
+	case e == nil:
+		return again(errors.New("the server has just forgotten an id"))
+	default:
+		return &eventstore.DuplicateEventError{EventID: e.ID, Stream: d.appends[i].Stream}
 	}
-	return again(errors.New("the server has just forgotten an id"))
+}
+
+// firstStored returns the first event of the append that is stored, and its place
+// in it, or nil if none is.
+func (d *delivery) firstStored(ctx context.Context) (i, j int, e *stored, err error) {
+	for i := range d.appends {
+		for j := range d.appends[i].Events {
+			if e, err := d.find(ctx, i, j); e != nil || err != nil {
+				return i, j, e, err
+			}
+		}
+	}
+	return 0, 0, nil, nil
 }
 
 // find returns event j of append i if it is stored: at the version that it is

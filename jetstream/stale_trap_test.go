@@ -1,12 +1,16 @@
 package jetstream_test
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	natsjs "github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -14,6 +18,8 @@ import (
 	"github.com/evident-go/evident/internal/natstest"
 	"github.com/evident-go/evident/jetstream"
 )
+
+const notFound = `{"error":{"code":404,"err_code":10037,"description":"no message found"}}`
 
 // isCutOff lets a leader answer as one that was cut off from the others before
 // anything was stored, so many times. It knows that it has not heard of them.
@@ -29,7 +35,7 @@ func isCutOff(times int) func(asked *nats.Msg, answers []*nats.Msg) []*nats.Msg 
 			data := leader.ReplaceAll(answers[0].Data, []byte(`"leader":"cut-off"`))
 			return []*nats.Msg{{Data: active.ReplaceAll(data, []byte(`"active":9000000000`))}}
 		}
-		return []*nats.Msg{{Data: []byte(`{"error":{"code":404,"err_code":10037,"description":"no message found"}}`)}}
+		return []*nats.Msg{{Data: []byte(notFound)}}
 	}
 }
 
@@ -73,6 +79,112 @@ func TestTrapAnAppendSentAgainToALeaderThatWasCutOff(t *testing.T) {
 	result, err := store.Append(t.Context(), again)
 	require.NoError(t, err)
 	assert.Equal(t, stored, result)
+}
+
+// twoLeaders is what two leaders answer of which one was cut off until just now:
+// whoever is faster is heard.
+type twoLeaders struct {
+	mu     sync.Mutex
+	denies func(asked int) bool // whether the one that was cut off answers a question; nil for none
+	asked  int
+}
+
+// from sets which questions that one answers from now on.
+func (l *twoLeaders) from(denies func(asked int) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.denies, l.asked = denies, 0
+}
+
+// over returns a way to the servers on which both answer.
+func (l *twoLeaders) over(t *testing.T, cluster *natstest.Cluster) natsjs.JetStream {
+	t.Helper()
+	w := &wire{}
+	r, js := startRelay(t, func(tb testing.TB, options ...nats.Option) natsjs.JetStream {
+		tb.Helper()
+		return cluster.JetStream(tb, append(options, nats.SetCustomDialer(w))...)
+	})
+	w.tell(func(answer string) (string, bool) {
+		if strings.Contains(answer, `"duplicate": true`) && l.deny() {
+			return refused(400, 10111), false
+		}
+		return answer, false
+	})
+	active := regexp.MustCompile(`"active":\d+`)
+	r.tell(func(asked *nats.Msg, answers []*nats.Msg) []*nats.Msg {
+		switch {
+		case strings.Contains(asked.Subject, ".STREAM.INFO."): // one follows it, and one has not been heard of
+			place := active.FindIndex(answers[0].Data)
+			data := slices.Concat(answers[0].Data[:place[0]], []byte(`"active":9000000000`), answers[0].Data[place[1]:])
+			return []*nats.Msg{{Data: data}}
+		case isLeader(asked) && l.deny():
+			return []*nats.Msg{{Data: []byte(notFound)}}
+		default:
+			return answers
+		}
+	})
+	return js
+}
+
+func (l *twoLeaders) deny() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked++
+	return l.denies != nil && l.denies(l.asked)
+}
+
+// TestTrapTwoLeadersAnswer has a stored append sent again when a leader can be
+// reached again that was cut off before it was stored. At each place that one
+// denies what the other knows, and at many. The append is answered as at first.
+func TestTrapTwoLeadersAnswer(t *testing.T) {
+	t.Parallel()
+	cluster := natstest.StartCluster(t)
+	config := jetstream.Config{Replicas: 3, Prefix: "evident"}
+	plain := newEvents(t, cluster.JetStream(t), config)
+	for name, appends := range map[string]func(a, b eventstore.Stream) []eventstore.Append{
+		"one stream": func(a, _ eventstore.Stream) []eventstore.Append {
+			return []eventstore.Append{{Stream: a, Expected: eventstore.Exact(2), Events: notes(3)}}
+		},
+		"one at any version": func(a, _ eventstore.Stream) []eventstore.Append {
+			return []eventstore.Append{{Stream: a, Events: notes(3)}}
+		},
+		"two": func(a, b eventstore.Stream) []eventstore.Append {
+			return []eventstore.Append{{Stream: a, Events: notes(2)}, {Stream: b, Expected: eventstore.NoStream(), Events: notes(1)}}
+		},
+		"two at any version": func(a, b eventstore.Stream) []eventstore.Append {
+			return []eventstore.Append{{Stream: a, Events: notes(1)}, {Stream: b, Events: notes(1)}}
+		},
+		"one that is only looked at": func(a, b eventstore.Stream) []eventstore.Append {
+			return []eventstore.Append{{Stream: a, Expected: eventstore.Exact(2)}, {Stream: b, Events: notes(2)}}
+		},
+	} {
+		const questions = 24 // 0 stands for each other one, for a second
+		for n := range 3*questions + 1 {
+			first, count := (n+2)/3, 1+n%3
+			t.Run(fmt.Sprintf("%s/%d×%d", name, count, first), func(t *testing.T) {
+				t.Parallel()
+				a, b := anyPlace(), anyPlace()
+				_, err := plain.Append(t.Context(), eventstore.Append{Stream: a, Events: notes(2)})
+				require.NoError(t, err)
+				twice := appends(a, b)
+				stored, err := plain.Append(t.Context(), twice...)
+				require.NoError(t, err)
+				_, err = plain.Append(t.Context(), eventstore.Append{Stream: a, Events: notes(1)}) // so that what is only looked at has moved
+				require.NoError(t, err)
+				both := &twoLeaders{}
+				store := openEvents(t, both.over(t, cluster), config)
+				healed := time.Now().Add(time.Second)
+				both.from(func(asked int) bool {
+					now := asked >= first && asked < first+count || first == 0 && asked%2 == 1
+					return now && time.Now().Before(healed)
+				})
+				result, err := store.Append(t.Context(), twice...)
+				require.NoError(t, err)
+				assert.Equal(t, stored, result)
+				assert.True(t, first == 0 || both.asked < questions, "%d questions", both.asked)
+			})
+		}
+	}
 }
 
 // TestTrapALeaderThatForgetsAVersion was cut off after this process had heard of
