@@ -50,6 +50,7 @@ type book struct {
 	old   int // answers that may have been out of date
 
 	behind string        // where a server is whose answers may be; "" for none
+	mixed  time.Time     // until then it may answer whoever is connected to another
 	last   time.Time     // when something was acknowledged
 	pause  time.Duration // the longest without
 }
@@ -65,11 +66,23 @@ func (b *book) astray(server *natstest.Process) {
 	}
 }
 
-// isAstray reports whether a store is connected to that server.
+// reached says that the others can reach that server now. It needs a moment to hear
+// from them that it leads no more: a connection, and a message of their leader, of
+// which one comes each second.
+func (b *book) reached() { b.mixes(time.Now().Add(3 * time.Second)) }
+
+// mixes says until when that server may answer whoever is connected to another.
+func (b *book) mixes(until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mixed = until
+}
+
+// isAstray reports whether that server may answer a store.
 func (b *book) isAstray(store *jetstream.Store) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.behind != "" && jetstream.ConnectedTo(store) == b.behind
+	return b.behind != "" && jetstream.ConnectedTo(store) == b.behind || time.Now().Before(b.mixed)
 }
 
 func (b *book) note(d *deed) {

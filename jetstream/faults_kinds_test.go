@@ -53,6 +53,7 @@ func frozen() fault {
 		leader.Freeze(s.t)
 		s.await(some)
 		s.lasts()
+		s.book.reached()
 		leader.Thaw(s.t)
 	}}
 }
@@ -68,15 +69,17 @@ func swallowed() fault {
 	return fault{"leader swallowed", func(s *storm) { s.isolate(s.leader(), s.cluster.Swallow) }}
 }
 
-// twoCut are a leader and a follower, both of which the third server reaches.
+// twoCut are a leader and a follower, both of which the third server reaches. When
+// that one follows the other, it tells the leader, sooner or later.
 func twoCut() fault {
 	return fault{"leader and one follower cut", func(s *storm) {
 		leader := s.leader()
 		s.book.astray(leader)
+		s.book.mixes(time.Now().Add(time.Hour))
 		s.cluster.Cut(leader, s.follower())
 		s.await(some)
 		s.lasts()
-		s.cluster.Heal()
+		s.heal()
 	}}
 }
 
@@ -108,6 +111,11 @@ func (s *storm) isolate(server *natstest.Process, from func(a, b *natstest.Proce
 	}
 	s.await(some)
 	s.lasts()
+	s.heal()
+}
+
+func (s *storm) heal() {
+	s.book.reached()
 	s.cluster.Heal()
 }
 

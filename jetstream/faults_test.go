@@ -47,9 +47,10 @@ type storm struct {
 // in which every answer is right; and the servers' copies are equal.
 //
 // A leader that was cut off from the others or frozen takes itself for one for
-// some seconds more. What it says by itself to those who are connected to it may
-// be out of date, but was so once: what a read saw, and which version it was that
-// stood in the way of an append.
+// some seconds more. What it says by itself may be out of date, but was so once:
+// what a read saw, and which version it was that stood in the way of an append. It
+// says so to those who are connected to it, and when the others reach it again to
+// anybody, until it has heard of the one that they follow.
 func TestChaosOfACluster(t *testing.T) { //nolint:tparallel // one cluster after the other.
 	t.Parallel()
 	if os.Getenv(chaosVariable) == "" {

@@ -52,10 +52,11 @@ var _ projection.Store = (*Store)(nil)
 // A leader that the other servers do not reach, or that stood still, takes itself
 // for the leader for up to 20 seconds more. Who is connected to it reads meanwhile
 // what was there at first, though never less than the same store has seen, and a
-// conflict may name a version that was the last one then. Whether there is a
-// conflict is right all the same: nothing is stored unless most servers agree, and
-// that a version is missing is not believed of a leader that they do not follow,
-// which takes more than a second to find out when a server is missing.
+// conflict may name a version that was the last one then. So may anybody for about
+// a second, when the others reach it again. Whether there is a conflict is right
+// all the same: nothing is stored unless most servers agree, and that a version is
+// missing is not believed of a leader that they do not follow, which takes more
+// than a second to find out when a server is missing.
 //
 // An expectation on a stream that an append does not write may take a position,
 // so that positions have gaps.
