@@ -31,7 +31,7 @@ STEPS ?= 1000000
 MODELPKG ?= ./projection ./sqlite ./postgres
 #: test-chaos: how often a runner is killed
 KILLS ?= 200
-#: test-chaos: how long the writers write
+#: test-chaos: how long the writers of PostgreSQL write
 CHAOS ?= 60s
 #: test-chaos: how many clusters of NATS are disturbed
 RUNS ?= 10

@@ -90,7 +90,7 @@ func streamAnswer(ctx context.Context, stream, doing string, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("%s: %w", doing, ctx.Err())
 	case errors.Is(err, natsjs.ErrStreamNotFound):
-		return errors.Join(&StreamError{Stream: stream, Setting: "name", Have: "missing", Want: "there", Reason: "create it with jetstream.ProvisionStream"}, err)
+		return errors.Join(&StreamError{Stream: stream, Setting: "name", Have: "missing", Want: "there", Reason: "create it with jetstream.Provision, or ProvisionStream for a publisher's"}, err)
 	case code == natsjs.JSErrCodeJetStreamNotEnabled, code == natsjs.JSErrCodeJetStreamNotEnabledForAccount:
 		return errors.Join(&StreamError{Stream: stream, Setting: "jetstream", Have: "off", Want: "on", Reason: "the server, or the account, has no JetStream"}, err)
 	case isRefusal(err):

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/evident-go/evident/aggregate"
@@ -13,6 +15,18 @@ import (
 	"github.com/evident-go/evident/jetstream"
 	"github.com/evident-go/evident/projection"
 )
+
+// connectForever connects to servers of which any may be lost.
+func connectForever(urls string) (natsjs.JetStream, error) {
+	//docs:begin connect
+	conn, err := nats.Connect(urls, nats.MaxReconnects(-1), nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2))
+	if err != nil {
+		return nil, err
+	}
+	js, err := natsjs.New(conn)
+	//docs:end connect
+	return js, err
+}
 
 // depositOnJetStream opens an account and follows it.
 func depositOnJetStream(ctx context.Context, js natsjs.JetStream) (err error) {
@@ -67,7 +81,12 @@ func readOn(ctx context.Context, store *jetstream.Store) error {
 }
 
 func Example_onJetStream() {
-	withNATS(func(ctx context.Context, _ *bank, js natsjs.JetStream, _ string) error {
+	withNATS(func(ctx context.Context, _ *bank, given natsjs.JetStream, _ string) error {
+		js, err := connectForever(given.Conn().ConnectedUrl())
+		if err != nil {
+			return err
+		}
+		defer js.Conn().Close()
 		return depositOnJetStream(ctx, js)
 	})
 	// Output:
