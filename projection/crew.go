@@ -121,6 +121,16 @@ func (c *crew) dismiss() {
 	all.Wait()
 }
 
+// whyStopped returns why a lane has stopped for good, or nil if none has.
+func (c *crew) whyStopped() error {
+	select {
+	case err := <-c.stopped:
+		return err
+	default:
+		return nil
+	}
+}
+
 // spread says how lanes are spread over processes.
 type spread struct {
 	quota   int            // how many lanes fall to this process

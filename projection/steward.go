@@ -379,7 +379,8 @@ func (s *steward) serve(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	return nil
+	crew.dismiss()
+	return crew.whyStopped()
 }
 
 // steer does what the record says.

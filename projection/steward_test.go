@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,10 +15,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/evident-go/evident/checkpoint"
 	"github.com/evident-go/evident/dlq"
 	"github.com/evident-go/evident/event"
+	"github.com/evident-go/evident/eventstore"
 	"github.com/evident-go/evident/memory"
 	"github.com/evident-go/evident/projection"
 	"github.com/evident-go/evident/registry"
@@ -480,4 +484,32 @@ func TestARetryUntilAPositionLeavesTheRestToACommand(t *testing.T) {
 		d.requireEach(t, last)
 		stop()
 	})
+}
+
+// TestTrapStoppedWhileTheRunnerEnds has a projection stop for good in the moment in
+// which its runner is told to end. Run says why all the same.
+func TestTrapStoppedWhileTheRunnerEnds(t *testing.T) {
+	t.Parallel()
+	store := openMemory(t)
+	_, err := store.Append(t.Context(), eventstore.Append{Stream: eventstore.Stream{AggregateType: "Order", AggregateID: uuid.New()}, Events: []event.Event{{
+		ID: uuid.New(), Type: "Placed", SchemaVersion: 1, ActorID: "user:1", OccurredAt: time.Now(), Data: []byte(`{}`),
+	}}})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ending := zap.Hooks(func(e zapcore.Entry) error {
+		if e.Message == "projection stopped" {
+			cancel()
+		}
+		return nil
+	})
+	runner, err := projection.NewRunner(store, projection.Config{
+		Projections: []projection.Projection{projection.New("sick", 1, projection.OnEvery(func(context.Context, event.Event) error {
+			return projection.AsPoison(errors.New("sick"))
+		}))},
+		OnPoison: projection.Stop,
+		Logger:   zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.ErrorLevel), ending),
+	})
+	require.NoError(t, err)
+	require.ErrorIs(t, runner.Run(ctx), projection.ErrStopped)
 }
