@@ -18,7 +18,9 @@ import (
 )
 
 // bucket reads and writes keys. Nothing that it returns is older than what was
-// acknowledged to anybody when it was asked.
+// acknowledged to anybody when it was asked, unless a leader answers that was cut
+// off from the others: then find returns nothing older than what this process has
+// heard of, and get may. Who writes what he has read is refused in that case.
 type bucket struct {
 	js       natsjs.JetStream
 	stream   string
@@ -232,6 +234,13 @@ func (b *bucket) fresh(ctx context.Context) (uint64, error) {
 // find returns what is at keys, and at all keys that patterns take, by key. Where
 // there is nothing, nothing is returned, or a cell without data.
 func (b *bucket) find(ctx context.Context, patterns ...string) (map[string]cell, error) {
+	found, err := b.findWithAbout(ctx, patterns)
+	delete(found, aboutKey)
+	return found, err
+}
+
+// findWithAbout is find, with what is at aboutKey.
+func (b *bucket) findWithAbout(ctx context.Context, patterns []string) (map[string]cell, error) {
 	fresh, err := b.fresh(ctx)
 	if err != nil {
 		return nil, err
@@ -246,7 +255,6 @@ func (b *bucket) find(ctx context.Context, patterns ...string) (map[string]cell,
 			return nil, err
 		}
 	}
-	delete(found, aboutKey)
 	return found, nil
 }
 
@@ -259,7 +267,7 @@ func (b *bucket) findMany(ctx context.Context, patterns []string, fresh uint64, 
 	for _, pattern := range patterns {
 		doing := "list keys " + pattern
 		if err := b.insist(ctx, doing, func(ctx context.Context) (final, err error) {
-			some, err := b.list(ctx, pattern)
+			some, err := b.list(ctx, pattern, fresh)
 			keys = append(keys, some...)
 			return b.refused(ctx, doing, err), err
 		}); err != nil {
@@ -274,7 +282,7 @@ func (b *bucket) findMany(ctx context.Context, patterns []string, fresh uint64, 
 	return nil
 }
 
-func (b *bucket) list(ctx context.Context, pattern string) ([]string, error) {
+func (b *bucket) list(ctx context.Context, pattern string, fresh uint64) ([]string, error) {
 	limited, cancel := context.WithTimeout(ctx, max(b.timeout, longest/2)) // it may be long
 	defer cancel()
 	stream, err := b.js.Stream(limited, b.stream)
@@ -284,6 +292,9 @@ func (b *bucket) list(ctx context.Context, pattern string) ([]string, error) {
 	info, err := stream.Info(limited, natsjs.WithSubjectFilter(b.root+pattern))
 	if err != nil {
 		return nil, err
+	}
+	if info.State.LastSeq < fresh {
+		return nil, behind(info.State.LastSeq, fresh)
 	}
 	var keys []string
 	for subject := range info.State.Subjects {
@@ -304,7 +315,7 @@ func (b *bucket) findSome(ctx context.Context, patterns []string, fresh uint64, 
 			return nil, err
 		}
 		if upTo < fresh {
-			return nil, fmt.Errorf("a replica is behind: at %d instead of %d", upTo, fresh)
+			return nil, behind(upTo, fresh)
 		}
 		b.heard(upTo)
 		maps.Copy(found, cells)
@@ -312,8 +323,15 @@ func (b *bucket) findSome(ctx context.Context, patterns []string, fresh uint64, 
 	})
 }
 
+// behind says that a server does not have what is known to be there.
+func behind(at, fresh uint64) error {
+	return fmt.Errorf("a server is behind: at %d instead of %d", at, fresh)
+}
+
 // readLast asks any replica for the last messages of keys. An answer counts only
-// with its end, which says how far the replica is.
+// with its end, which says how far the replica is. What is written while a long
+// answer comes in parts is behind the part that has come, and is in the next one if
+// that is of a server that has it.
 func (b *bucket) readLast(ctx context.Context, patterns []string) (cells map[string]cell, upTo uint64, err error) {
 	question := lastQuestion{Subjects: make([]string, 0, len(patterns)+1)}
 	for _, pattern := range append(patterns, aboutKey) {
@@ -325,10 +343,13 @@ func (b *bucket) readLast(ctx context.Context, patterns []string) (cells map[str
 		if err != nil {
 			return nil, 0, err
 		}
-		if end.pending == 0 {
-			return cells, end.upTo, nil
+		if end.upTo < upTo {
+			return nil, 0, behind(end.upTo, upTo)
 		}
-		question.From, question.UpTo = end.last+1, end.upTo
+		if upTo = end.upTo; end.pending == 0 {
+			return cells, upTo, nil
+		}
+		question.From = end.last + 1
 	}
 }
 
@@ -336,7 +357,6 @@ func (b *bucket) readLast(ctx context.Context, patterns []string) (cells map[str
 type lastQuestion struct {
 	Subjects []string `json:"multi_last"`
 	From     uint64   `json:"seq,omitempty"`
-	UpTo     uint64   `json:"up_to_seq,omitempty"`
 }
 
 // pageEnd is what the end of an answer says.

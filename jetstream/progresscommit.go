@@ -41,12 +41,17 @@ func (b *bucket) commit(ctx context.Context, changes []keyChange) (first uint64,
 	if len(rest) > mostChanges {
 		return 0, fmt.Errorf("%w; have fewer events in a batch", &event.TooLargeError{Field: "transaction", Size: len(rest), Limit: mostChanges, Unit: "changes"})
 	}
-	for some := range slices.Chunk(early, mostChanges) {
-		if _, err := b.write(ctx, some); err != nil {
+	for i, some := range slices.Collect(slices.Chunk(early, mostChanges)) {
+		written, err := b.write(ctx, some)
+		if err != nil {
 			return 0, err
 		}
+		if i == 0 {
+			first = written
+		}
 	}
-	return b.write(ctx, rest)
+	_, err = b.write(ctx, rest)
+	return first, err
 }
 
 // write is commit for as many changes as the server takes at once.
@@ -65,11 +70,11 @@ func (b *bucket) write(ctx context.Context, changes []keyChange) (first uint64, 
 		if err == nil {
 			return last - uint64(len(changes)) + 1, nil
 		}
-		again, known := b.outcome(ctx, id, &changes[0], err, sent)
+		again, known := b.outcome(ctx, id, changes, err, sent)
 		if !again {
 			return 0, b.writeError(doing, changes, known)
 		}
-		sent = sent || isUnknown(err)
+		sent = sent || isUnknown(err) || codeOf(err) == codeWrongSequence
 		if late := tries.wait(ctx); late != nil {
 			return 0, unavailable(doing, errors.Join(err, late))
 		}
@@ -93,16 +98,12 @@ func (b *bucket) mayWrite(ctx context.Context, doing string, sent bool) error {
 
 // outcome says whether the same is to be sent again after an answer that is no
 // acknowledgement, and, if not, what the answer means.
-func (b *bucket) outcome(ctx context.Context, id string, first *keyChange, answer error, sent bool) (again bool, known error) {
+func (b *bucket) outcome(ctx context.Context, id string, changes []keyChange, answer error, sent bool) (again bool, known error) {
 	switch code := codeOf(answer); {
 	case code == codeBatchDuplicate: // the ids are this commit's alone
 		return false, nil
-	case code == codeWrongSequence && sent: // by this very commit, it may be
-		found, err := b.get(ctx, first.key)
-		if err == nil && found.id != messageID(id, 0) {
-			return false, errMoved
-		}
-		return err != nil, nil
+	case code == codeWrongSequence && (sent || b.replicas > 1):
+		return b.overtaken(ctx, id, changes)
 	case code == codeWrongSequence:
 		return false, errMoved
 	case code == codeSequenceInHand, code == codeDuplicateInHand, code == codeBatchIncomplete, code == codeBatchesInHand:
@@ -112,6 +113,33 @@ func (b *bucket) outcome(ctx context.Context, id string, first *keyChange, answe
 	default:
 		return true, nil
 	}
+}
+
+// overtaken says the same after the answer that a key has another revision than was
+// expected. That may be the work of this very commit, whose acknowledgement was
+// lost. And where nothing has another revision, a leader has said so that was cut
+// off from the others, while the one that they follow may have taken it.
+func (b *bucket) overtaken(ctx context.Context, id string, changes []keyChange) (again bool, known error) {
+	keys := make([]string, len(changes))
+	for i := range changes {
+		keys[i] = changes[i].key
+	}
+	found, err := b.findWithAbout(ctx, keys)
+	if err != nil {
+		return true, nil //nolint:nilerr // what is not answered is not known.
+	}
+	moved := false
+	for i := range changes {
+		c := &changes[i]
+		if found[c.key].id == messageID(id, i) {
+			return false, nil
+		}
+		moved = moved || c.guarded && found[c.key].revision != c.revision
+	}
+	if moved {
+		return false, errMoved
+	}
+	return true, nil
 }
 
 // isUnknown reports whether what was sent may have been written.

@@ -44,8 +44,8 @@ func (d *draft) get(ctx context.Context, key string) ([]byte, error) {
 	return found.data, nil
 }
 
-// fetch reads keys for what comes to ask for them: a few from the leader, one by
-// one, and more in one question.
+// fetch reads keys for what comes to ask for them, in one question; a few from the
+// leader, one by one, where no server can take itself for it that is not.
 func (d *draft) fetch(ctx context.Context, keys ...string) error {
 	var missing []string
 	for _, key := range keys {
@@ -54,7 +54,7 @@ func (d *draft) fetch(ctx context.Context, keys ...string) error {
 		}
 	}
 	const few = 2
-	if len(missing) <= few {
+	if len(missing) <= few && d.bucket.replicas == 1 || len(missing) == 0 {
 		for _, key := range missing {
 			if _, err := d.get(ctx, key); err != nil {
 				return err
@@ -178,7 +178,8 @@ func (d *draft) changes() []keyChange {
 	return changes
 }
 
-// confirm returns an error if something has changed that somebody has been shown.
+// confirm returns an error if something has changed that somebody has been shown,
+// and has now hold what this draft holds.
 func (d *draft) confirm(ctx context.Context, now *draft) error {
 	var keys []string
 	for key := range d.shown {
@@ -193,6 +194,9 @@ func (d *draft) confirm(ctx context.Context, now *draft) error {
 		before, after := d.read[key].data, now.read[key].data
 		if !bytes.Equal(before, after) || (before == nil) != (after == nil) {
 			return &TxConflictError{Key: key}
+		}
+		if _, held := d.held[key]; held {
+			now.hold(key)
 		}
 	}
 	return nil

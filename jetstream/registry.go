@@ -138,6 +138,7 @@ func saveRecord(ctx context.Context, d *draft, r, saved registry.Record) error {
 	case r.State != registry.Live && isLive:
 		return store(d, pointer, liveValue{Projection: r.Name.Projection})
 	default:
+		d.hold(pointer)
 		return nil
 	}
 }
