@@ -161,7 +161,7 @@ func TestTrapTwoLeadersAnswer(t *testing.T) {
 			return []eventstore.Append{{Stream: a, Expected: eventstore.Exact(2)}, {Stream: b, Events: notes(2)}}
 		},
 	} {
-		const questions = 24 // 0 stands for each other one, for a second
+		const questions = 24 // more than there are; 0 stands for each other one, for a second
 		for n := range 3*questions + 1 {
 			first, count := (n+2)/3, 1+n%3
 			t.Run(fmt.Sprintf("%s/%d×%d", name, count, first), func(t *testing.T) {
@@ -184,7 +184,7 @@ func TestTrapTwoLeadersAnswer(t *testing.T) {
 				result, err := store.Append(t.Context(), twice...)
 				require.NoError(t, err)
 				assert.Equal(t, stored, result)
-				assert.True(t, first == 0 || both.asked < questions, "%d questions", both.asked)
+				assert.True(t, first < questions || both.asked < questions, "%d questions", both.asked)
 			})
 		}
 	}
