@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -53,6 +54,17 @@ func denying(part string) func(asked *nats.Msg, answers []*nats.Msg) []*nats.Msg
 	}
 }
 
+// forgetting has a server answer once as if it did not have such keys yet.
+func forgetting(part string) func(asked *nats.Msg, answers []*nats.Msg) []*nats.Msg {
+	var once atomic.Bool
+	return func(asked *nats.Msg, answers []*nats.Msg) []*nats.Msg {
+		if !isDirect(asked) || !strings.Contains(string(asked.Data), part) || !once.CompareAndSwap(false, true) {
+			return answers
+		}
+		return slices.DeleteFunc(answers, func(m *nats.Msg) bool { return strings.Contains(m.Header.Get(natsjs.SubjectHeader), part) })
+	}
+}
+
 // TestTrapParkedAtALeaderThatWasCutOff asks for a sequence that this process itself
 // has parked, and for one whose version it has cleared.
 func TestTrapParkedAtALeaderThatWasCutOff(t *testing.T) {
@@ -78,11 +90,10 @@ func TestTrapSavedAtALeaderThatWasCutOff(t *testing.T) {
 	d := disturbProgress(t)
 	first, err := d.other.Registry().Save(t.Context(), registry.Record{Name: registry.Name{Projection: "titles", Version: 1}, State: registry.Live, Lanes: 1, Since: start})
 	require.NoError(t, err)
-	d.relay.tell(denying("live."))
+	d.relay.tell(forgetting("live."))
 	first.State = registry.Replaced
 	_, err = d.one.Registry().Save(t.Context(), first)
 	require.NoError(t, err)
-	d.relay.tell(denying("nothing"))
 	_, err = d.other.Registry().Save(t.Context(), registry.Record{Name: registry.Name{Projection: "titles", Version: 2}, State: registry.Live, Lanes: 1, Since: start})
 	require.NoError(t, err, "nobody is live")
 }
@@ -112,6 +123,24 @@ func TestTrapRefusedByALeaderThatWasCutOff(t *testing.T) {
 		d.wire.tell(nil)
 	}
 	assert.Equal(t, []uint64{2}, positionsOf(t, d.other.DeadLetters(), "a"))
+}
+
+// TestTrapRefusedBeforeTheOtherHasStored is the same when the one that they follow
+// has nothing to show yet. Nothing has changed then that could be in the way.
+func TestTrapRefusedBeforeTheOtherHasStored(t *testing.T) {
+	t.Parallel()
+	d := disturbProgress(t)
+	var refusals atomic.Int64
+	d.wire.tell(func(answer string) (string, bool) {
+		if isAck(answer) && refusals.Add(1) == 1 {
+			d.relay.tell(forgetting("titles"))
+			return refused(400, 10071), false
+		}
+		return answer, false
+	})
+	_, err := d.one.Registry().Save(t.Context(), registry.Record{Name: registry.Name{Projection: "titles", Version: 1}, State: registry.Replaced, Lanes: 1, Since: start})
+	require.NoError(t, err)
+	require.Positive(t, refusals.Load())
 }
 
 // TestTrapClearAndParkMuch clears a version and parks more letters in the same

@@ -54,7 +54,10 @@ func (d *draft) fetch(ctx context.Context, keys ...string) error {
 		}
 	}
 	const few = 2
-	if len(missing) <= few && d.bucket.replicas == 1 || len(missing) == 0 {
+	if len(missing) == 0 {
+		return nil
+	}
+	if len(missing) <= few && d.bucket.replicas == 1 {
 		for _, key := range missing {
 			if _, err := d.get(ctx, key); err != nil {
 				return err

@@ -138,7 +138,8 @@ func (l *twoLeaders) deny() bool {
 
 // TestTrapTwoLeadersAnswer has a stored append sent again when a leader can be
 // reached again that was cut off before it was stored. At each place that one
-// denies what the other knows, and at many. The append is answered as at first.
+// denies what the other knows, once or a few times, until it has heard of that. The
+// append is answered as at first.
 func TestTrapTwoLeadersAnswer(t *testing.T) {
 	t.Parallel()
 	cluster := natstest.StartCluster(t)
