@@ -258,16 +258,17 @@ func TestRoleWithoutRights(t *testing.T) {
 	require.Zero(t, objects(t, owner, "own"))
 
 	rights := map[string]string{
-		"USAGE ON SCHEMA evident":              "",
-		"SELECT ON evident.migrations":         "migrations",
-		"SELECT ON evident.events":             "SELECT on evident.events",
-		"INSERT ON evident.events":             "INSERT on evident.events",
-		"SELECT ON evident.store":              "SELECT on evident.store",
-		"USAGE ON SEQUENCE evident.position":   "USAGE on sequence evident.position",
-		"SELECT ON SEQUENCE evident.position":  "SELECT on sequence evident.position",
-		"EXECUTE ON FUNCTION evident.append":   "evident.append",
-		"EXECUTE ON FUNCTION evident.announce": "evident.announce",
-		"EXECUTE ON FUNCTION evident.head":     "evident.head",
+		"USAGE ON SCHEMA evident":               "",
+		"SELECT ON evident.migrations":          "migrations",
+		"SELECT ON evident.events":              "SELECT on evident.events",
+		"INSERT ON evident.events":              "INSERT on evident.events",
+		"SELECT ON evident.store":               "SELECT on evident.store",
+		"USAGE ON SEQUENCE evident.position":    "USAGE on sequence evident.position",
+		"SELECT ON SEQUENCE evident.position":   "SELECT on sequence evident.position",
+		"SELECT ON SEQUENCE evident.deployment": "SELECT on sequence evident.deployment",
+		"EXECUTE ON FUNCTION evident.append":    "evident.append",
+		"EXECUTE ON FUNCTION evident.take":      "evident.take",
+		"EXECUTE ON FUNCTION evident.head":      "evident.head",
 	}
 	require.NoError(t, postgres.Grant(t.Context(), postgres.Config{URL: owner}, "clerk", postgres.CanAppend))
 	for right, named := range rights {

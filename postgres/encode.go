@@ -89,7 +89,6 @@ const (
 	targetType
 	targetID
 	targetExpected
-	targetCount
 	eventTarget
 	eventPlace
 	eventID
@@ -113,7 +112,7 @@ type call struct {
 // elementTypes are the types of the arrays' elements.
 func elementTypes() [callArrays]uint32 {
 	return [callArrays]uint32{
-		pgtype.Int4OID, pgtype.TextOID, pgtype.TextOID, pgtype.UUIDOID, pgtype.Int8OID, pgtype.Int4OID,
+		pgtype.Int4OID, pgtype.TextOID, pgtype.TextOID, pgtype.UUIDOID, pgtype.Int8OID,
 		pgtype.Int4OID, pgtype.Int4OID, pgtype.UUIDOID, pgtype.TextOID, pgtype.Int8OID, pgtype.TextOID,
 		pgtype.UUIDOID, pgtype.UUIDOID, pgtype.TimestamptzOID, pgtype.JSONOID, pgtype.ByteaOID,
 	}
@@ -138,7 +137,6 @@ func (c *call) addTarget(request int32, t *target) {
 	c.arrays[targetType].text(t.Stream.AggregateType)
 	c.arrays[targetID].id(t.Stream.AggregateID)
 	c.arrays[targetExpected].int64(expectation(t.Expected))
-	c.arrays[targetCount].int32(int32(len(t.Events)))
 	c.targets++
 	c.events += len(t.Events)
 	for n := range t.Events {

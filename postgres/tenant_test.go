@@ -160,7 +160,7 @@ func TestTheWallStopsPlainSQL(t *testing.T) {
 	require.ErrorIs(t, err, postgres.ErrPermission)
 	assert.Empty(t, read(t, store.ReadAll(t.Context(), eventstore.Query{})))
 	_, err = conn.Exec(t.Context(), `
-		SELECT evident.append('', NULL, true, ARRAY[0], ARRAY['umbrella'], ARRAY['Order'], ARRAY[gen_random_uuid()], '{-1}', ARRAY[1], '{1}', ARRAY[1],
+		SELECT evident.append('', NULL, true, ARRAY[0], ARRAY['umbrella'], ARRAY['Order'], ARRAY[gen_random_uuid()], '{-1}', '{1}', ARRAY[1],
 		       ARRAY[gen_random_uuid()], ARRAY['OrderPlaced'], '{1}', ARRAY[''], ARRAY[NULL]::uuid[], '{NULL}', ARRAY[now()],
 		       '{NULL}', ARRAY['{}'::bytea])`)
 	require.Error(t, err)

@@ -8,6 +8,13 @@ CREATE TABLE evident.store (
 
 INSERT INTO evident.store DEFAULT VALUES;
 
+-- Has been called once somebody has deployed such projections, or has tried to.
+-- Until then nobody has to look what is deployed: to see whether a sequence has
+-- been called takes no query and no snapshot. It is called before the row is
+-- changed and in the same transaction, so what is on disk of the change is there
+-- of the call.
+CREATE SEQUENCE evident.deployment AS bigint;
+
 -- Positions. CACHE 1 is part of the proof that no reader skips an event (see
 -- evident.head), and so is that nobody calls nextval but the functions of this
 -- schema.
