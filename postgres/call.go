@@ -108,13 +108,11 @@ func (r route) call(ctx context.Context, conn *pgx.Conn, premises []premise, f f
 		ctx = r.tracer.TraceQueryStart(ctx, conn, pgx.TraceQueryStartData{SQL: f.statement})
 		defer func() { r.tracer.TraceQueryEnd(ctx, conn, pgx.TraceQueryEndData{Err: err}) }()
 	}
-	prepared := ""
+	var prepared *pgconn.StatementDescription
 	if r.prepare {
-		description, err := conn.Prepare(ctx, f.name, f.statement)
-		if err != nil {
+		if prepared, err = conn.Prepare(ctx, f.name, f.statement); err != nil {
 			return nil, err
 		}
-		prepared = description.Name
 	}
 	result, err := f.callBehind(ctx, conn.PgConn(), prepared, premises)
 	if err != nil {
@@ -122,7 +120,7 @@ func (r route) call(ctx context.Context, conn *pgx.Conn, premises []premise, f f
 	}
 	if result.Err != nil {
 		if code, _ := codeOf(result.Err); code == codeStatementUnknown {
-			_ = conn.Deallocate(ctx, prepared) // so that the next call prepares it anew
+			_ = conn.Deallocate(ctx, f.name) // so that the next call prepares it anew
 		}
 		return nil, result.Err
 	}
@@ -132,17 +130,18 @@ func (r route) call(ctx context.Context, conn *pgx.Conn, premises []premise, f f
 	return result.Rows[0], nil
 }
 
-func (f function) send(ctx context.Context, conn *pgconn.PgConn, prepared string) *pgconn.ResultReader {
+// send calls the function by itself. What is prepared is not described again.
+func (f function) send(ctx context.Context, conn *pgconn.PgConn, prepared *pgconn.StatementDescription) *pgconn.ResultReader {
 	formats := []int16{pgtype.BinaryFormatCode}
-	if prepared != "" {
-		return conn.ExecPrepared(ctx, prepared, f.arguments, formats, formats)
+	if prepared != nil {
+		return conn.ExecStatement(ctx, prepared, f.arguments, formats, formats)
 	}
 	return conn.ExecParams(ctx, f.statement, f.arguments, nil, formats, formats)
 }
 
 // callBehind calls the function behind premises, if there are any, in one round
 // trip.
-func (f function) callBehind(ctx context.Context, conn *pgconn.PgConn, prepared string, premises []premise) (result *pgconn.Result, err error) {
+func (f function) callBehind(ctx context.Context, conn *pgconn.PgConn, prepared *pgconn.StatementDescription, premises []premise) (result *pgconn.Result, err error) {
 	if len(premises) == 0 {
 		return f.send(ctx, conn, prepared).Read(), nil
 	}
@@ -156,8 +155,8 @@ func (f function) callBehind(ctx context.Context, conn *pgconn.PgConn, prepared 
 	for _, first := range premises {
 		p.SendQueryParams(first.sql, first.textArguments(), nil, nil, formats)
 	}
-	if prepared != "" {
-		p.SendQueryPrepared(prepared, f.arguments, formats, formats)
+	if prepared != nil {
+		p.SendQueryStatement(prepared, f.arguments, formats, formats)
 	} else {
 		p.SendQueryParams(f.statement, f.arguments, nil, formats, formats)
 	}
