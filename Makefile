@@ -95,6 +95,7 @@ bench-postgres: postgres ## Run PostgreSQL's benchmarks beside their limits, and
 	@$(BENCHMARK) -bench='$(BENCH)' -skip=Large -benchtime=$(BENCHTIME) -count=$(BENCHRUNS) -timeout=120m ./postgres/...
 
 bench-postgres: BENCHRUNS = 5
+bench-postgres: BENCHTIME = 5s
 
 bench-postgres-large: postgres ## Run those with millions of stored events, once each
 	@EVIDENT_LARGE=1 $(BENCHMARK) -bench=Large -benchtime=1x -timeout=180m ./postgres/...

@@ -155,7 +155,7 @@ func BenchmarkW1(b *testing.B) {
 			if function, ok := map[string]string{"arrays": "bare_many", "indexed": "indexed_many"}[w.limit]; ok {
 				plain = func() error { return limit.many(b.Context(), function, orders(), []event.Event{newOrder()}) }
 			}
-			ours, theirs := benchtest.Turns(b.N, max(b.N/20, 100*w.goroutines), func(n int) {
+			ours, theirs := benchtest.Medians(b.N, max(b.N/20, 100*w.goroutines), func(n int) {
 				benchtest.Together(b, w.goroutines, n, save)
 			}, func(n int) {
 				benchtest.Together(b, w.goroutines, n, plain)
@@ -170,7 +170,8 @@ func BenchmarkW1(b *testing.B) {
 // and all of a turn's rows in one. Beside it stands what a function can do that
 // inserts from arrays, 640 rows a call on two connections, which is what
 // evident's calls have with 64 goroutines: the difference to COPY is that of
-// INSERT.
+// INSERT. There are only five turns, long ones: evident's last calls of each are
+// not shared.
 func BenchmarkW2(b *testing.B) {
 	const each = 10
 	for _, w := range []struct {
@@ -180,7 +181,7 @@ func BenchmarkW2(b *testing.B) {
 	}{{"copy", 8, 2000, 0}, {"copy", 64, 2000, 0.7}, {"copy", 64, 0, 0}, {"arrays", 64, 640, 0}} {
 		b.Run(fmt.Sprintf("limit=%s/rows=%d/goroutines=%d", w.limit, w.rows, w.goroutines), func(b *testing.B) {
 			store, limit := newStore(b), newBare(b, 2)
-			ours, theirs := benchtest.Turns(b.N, max(b.N/10, 1000), func(n int) {
+			ours, theirs := benchtest.Medians(b.N, max(b.N/5, 1000), func(n int) {
 				benchtest.Together(b, w.goroutines, n, func() error {
 					_, err := store.Append(b.Context(), eventstore.Append{Stream: orders(), Expected: eventstore.NoStream(), Events: newOrders(each)})
 					return err
