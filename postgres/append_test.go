@@ -227,36 +227,6 @@ func TestHeadIsNoUndonePosition(t *testing.T) {
 	require.Equal(t, last, head)
 }
 
-// A first event is refused by the index if the stream is there. That loses a
-// position, which holds nobody back, and is told as any other conflict; who
-// repeats himself is told what is stored.
-func TestAFirstEventThatIsRefused(t *testing.T) {
-	t.Parallel()
-	store := newStore(t)
-	first := eventstore.Append{Stream: orders(), Expected: eventstore.NoStream(), Events: newOrders(1)}
-	stored, err := store.Append(t.Context(), first)
-	require.NoError(t, err)
-	last := appendTo(t, store, first.Stream, 2).Position
-
-	_, err = store.Append(t.Context(), eventstore.Append{Stream: first.Stream, Expected: eventstore.NoStream(), Events: newOrders(1)})
-	var conflict *eventstore.ConflictError
-	require.ErrorAs(t, err, &conflict)
-	require.Equal(t, uint64(3), conflict.Actual)
-	repeated, err := store.Append(t.Context(), first)
-	require.NoError(t, err)
-	require.Equal(t, stored, repeated)
-
-	head, err := store.Head(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, last, head)
-	next := appendTo(t, store, orders(), 1).Position
-	require.Equal(t, last+3, next)
-	head, err = store.Head(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, next, head)
-	require.Len(t, readAll(t, store, eventstore.Query{}), 4)
-}
-
 // The store's clock is the database's, unless the configuration has one.
 func TestClock(t *testing.T) {
 	t.Parallel()

@@ -181,7 +181,7 @@ func BenchmarkW2(b *testing.B) {
 	}{{"copy", 8, 2000, 0}, {"copy", 64, 2000, 0.7}, {"copy", 64, 0, 0}, {"arrays", 64, 640, 0}} {
 		b.Run(fmt.Sprintf("limit=%s/rows=%d/goroutines=%d", w.limit, w.rows, w.goroutines), func(b *testing.B) {
 			store, limit := newStore(b), newBare(b, 2)
-			ours, theirs := benchtest.Medians(b.N, max(b.N/5, 1000), func(n int) {
+			ours, theirs := benchtest.Medians(b.N, max((b.N+4)/5, 1000), func(n int) {
 				benchtest.Together(b, w.goroutines, n, func() error {
 					_, err := store.Append(b.Context(), eventstore.Append{Stream: orders(), Expected: eventstore.NoStream(), Events: newOrders(each)})
 					return err

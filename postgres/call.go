@@ -115,14 +115,14 @@ func (r route) call(ctx context.Context, conn *pgx.Conn, premises []premise, f f
 		}
 	}
 	result, err := f.callBehind(ctx, conn.PgConn(), prepared, premises)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = result.Err
 	}
-	if result.Err != nil {
-		if code, _ := codeOf(result.Err); code == codeStatementUnknown {
+	if err != nil {
+		if code, _ := codeOf(err); code == codeStatementUnknown {
 			_ = conn.Deallocate(ctx, f.name) // so that the next call prepares it anew
 		}
-		return nil, result.Err
+		return nil, err
 	}
 	if len(result.Rows) != 1 {
 		return nil, fmt.Errorf("%w: the answer to an append has %d rows", eventstore.ErrCorrupt, len(result.Rows))

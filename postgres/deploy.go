@@ -199,10 +199,7 @@ func (d deployment) takeIn(ctx context.Context, t *Tx, have string) (done bool, 
 
 // write writes down what is deployed, and that nobody builds these any more.
 func (d deployment) write(ctx context.Context, t *Tx, signature string, names ...string) error {
-	_, err := t.base.Exec(ctx, d.sql("SELECT nextval('evident.deployment')")) // from now on appends look at the row
-	if err == nil {
-		_, err = t.base.Exec(ctx, d.sql("UPDATE evident.store SET inline = $1"), signature)
-	}
+	_, err := t.base.Exec(ctx, d.sql("UPDATE evident.store SET inline = $1"), signature)
 	if err == nil {
 		_, err = t.base.Exec(ctx, d.sql("DELETE FROM evident.inline_builds WHERE concat(projection, ' v', version) = ANY ($1)"), names)
 	}

@@ -221,19 +221,41 @@ func TestCloseLetsInlineFinish(t *testing.T) {
 	require.NoError(t, <-answer)
 }
 
-// A connection that has forgotten its statements is good again after one error.
+// A connection that has forgotten its statements is good again after one error,
+// also for a store that is bound to a tenant.
 func TestForgottenStatements(t *testing.T) {
 	t.Parallel()
-	config := newDatabase(t)
-	config.URL += "&pool_max_conns=1"
-	store := open(t, config)
-	add(t, store, 1)
-	_, err := store.Pool().Exec(t.Context(), "DEALLOCATE ALL", pgx.QueryExecModeSimpleProtocol)
-	require.NoError(t, err)
-	_, err = store.Append(t.Context(), newAppend(1))
-	t.Log(err)
-	_, err = store.Append(t.Context(), newAppend(1))
-	require.NoError(t, err)
+	for name, bind := range map[string]func(s *postgres.Store) eventstore.Store{
+		"unbound": func(s *postgres.Store) eventstore.Store { return s },
+		"bound":   func(s *postgres.Store) eventstore.Store { return s.BindTenant("acme") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := newDatabase(t)
+			config.URL += "&pool_max_conns=1"
+			store := open(t, config)
+			for _, events := range []int{1, 2} { // both functions
+				a := newAppend(events)
+				if name == "bound" {
+					a.Stream.TenantID = "acme"
+				}
+				_, err := bind(store).Append(t.Context(), a)
+				require.NoError(t, err)
+			}
+			_, err := store.Pool().Exec(t.Context(), "DEALLOCATE ALL", pgx.QueryExecModeSimpleProtocol)
+			require.NoError(t, err)
+			for _, events := range []int{1, 2} {
+				a := newAppend(events)
+				if name == "bound" {
+					a.Stream.TenantID = "acme"
+				}
+				_, err = bind(store).Append(t.Context(), a)
+				t.Log(err)
+				_, err = bind(store).Append(t.Context(), a)
+				require.NoError(t, err)
+			}
+		})
+	}
 }
 
 // Nobody appends past a deployment, in a transaction with an old snapshot either.

@@ -111,8 +111,12 @@ func (r *renewal) lowerMark(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// skip moves the sequence beyond every position that may have been handed out.
+// skip moves the sequence beyond every position that may have been handed out,
+// while nobody takes one: evident.take moves it in two steps.
 func (r *renewal) skip(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, r.schema.sql("SELECT pg_advisory_xact_lock('evident.store'::regclass::oid::int, 1)")); err != nil {
+		return err
+	}
 	known, err := first[int64](ctx, tx, r.schema.sql(`
 		SELECT greatest(s.last_value, m.position, (SELECT max(position) FROM evident.checkpoints))
 		  FROM evident.position AS s, evident.mark AS m`))

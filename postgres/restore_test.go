@@ -103,7 +103,7 @@ func TestSequenceThatFallsBackInACrash(t *testing.T) {
 	store := open(t, config)
 	tx, err := store.Pool().Begin(t.Context())
 	require.NoError(t, err)
-	undone := newAppend(500) // more than a sequence writes to its log ahead
+	undone := newAppend(500)
 	last, err := store.Within(tx).Append(t.Context(), undone)
 	require.NoError(t, err)
 	checkpoint, err := store.Head(t.Context())

@@ -8,16 +8,29 @@ CREATE TABLE evident.store (
 
 INSERT INTO evident.store DEFAULT VALUES;
 
--- Has been called once somebody has deployed such projections, or has tried to.
--- Until then nobody has to look what is deployed: to see whether a sequence has
--- been called takes no query and no snapshot. It is called before the row is
--- changed and in the same transaction, so what is on disk of the change is there
--- of the call.
+-- Is 1 until somebody deploys such projections, or tries to. Until then nobody
+-- has to look what is deployed: to read a sequence takes no query and no snapshot,
+-- and where it cannot be read, it is not 1. It is called in the transaction that
+-- changes the row, so what is on disk of the change is there of the call.
 CREATE SEQUENCE evident.deployment AS bigint;
 
+SELECT nextval('evident.deployment');
+
+CREATE FUNCTION evident.count_deployment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM nextval('evident.deployment');
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER deployments_are_counted AFTER INSERT OR UPDATE OF inline ON evident.store
+    FOR EACH ROW EXECUTE FUNCTION evident.count_deployment();
+
+-- Also where the row comes from another server, which sends no sequences.
+ALTER TABLE evident.store ENABLE ALWAYS TRIGGER deployments_are_counted;
+
 -- Positions. CACHE 1 is part of the proof that no reader skips an event (see
--- evident.head), and so is that nobody calls nextval but the functions of this
--- schema.
+-- evident.head), and so is that nobody calls nextval or setval but the functions of this
+-- schema, and a renewal of the store, under the lock of evident.take.
 CREATE SEQUENCE evident.position AS bigint CACHE 1 NO CYCLE;
 
 -- One row for each event, in the one order of all events. Text compares byte by

@@ -127,12 +127,13 @@ DECLARE
     accepted int[];     -- the numbers of the events to store
     done     boolean;
 BEGIN
-    -- Racers for a stream wait here, in one order for all. The next statement has
-    -- a later snapshot, so it sees what whoever held the lock has committed.
     done := pg_advisory_xact_lock_shared('evident.store'::regclass::oid::int, 0) IS NULL;
-    IF program <> '' OR pg_sequence_last_value('evident.deployment'::regclass) IS NOT NULL THEN
+    IF program <> '' OR pg_sequence_last_value('evident.deployment'::regclass) IS DISTINCT FROM 1 THEN
         PERFORM evident.require_inline(program);
     END IF;
+
+    -- Racers for a stream wait here, in one order for all. The next statement has
+    -- a later snapshot, so it sees what whoever held the lock has committed.
     IF patient THEN
         PERFORM pg_advisory_xact_lock('evident.events'::regclass::oid::int, k.key)
            FROM (SELECT DISTINCT uuid_hash(id) AS key FROM unnest(t_id) AS id ORDER BY 1) AS k;
@@ -172,9 +173,6 @@ END $$;
 -- Stores one event, in a transaction of its own: append without arrays, which
 -- take longer than the rest. The answer is the version before, and if the event
 -- was stored, its position and the time in microseconds since 1970.
---
--- A stream that is to be new is not looked for, which would take as long as all
--- locks together: the index finds it, and then the position is lost.
 CREATE FUNCTION evident.append_one(
     program text, at timestamptz, tenant text, type text, id uuid, expected bigint,
     e_id uuid, e_type text, e_schema bigint, e_actor text, e_correlation uuid, e_causation uuid,
@@ -189,19 +187,16 @@ DECLARE
     done     boolean;
 BEGIN
     done := pg_advisory_xact_lock_shared('evident.store'::regclass::oid::int, 0) IS NULL;
-    IF program <> '' OR pg_sequence_last_value('evident.deployment'::regclass) IS NOT NULL THEN
+    IF program <> '' OR pg_sequence_last_value('evident.deployment'::regclass) IS DISTINCT FROM 1 THEN
         PERFORM evident.require_inline(program);
     END IF;
     done := pg_advisory_xact_lock('evident.events'::regclass::oid::int, uuid_hash(id)) IS NULL;
-    version := 0;
-    IF expected <> 0 THEN
-        SELECT e.aggregate_version INTO version FROM evident.events e
-         WHERE e.aggregate_id = id AND e.aggregate_type = type AND e.tenant_id = tenant
-         ORDER BY e.aggregate_version DESC LIMIT 1;
-        version := coalesce(version, 0);
-        IF expected > 0 AND expected <> version OR expected = -2 AND version = 0 THEN
-            RETURN ARRAY[version];
-        END IF;
+    SELECT e.aggregate_version INTO version FROM evident.events e
+     WHERE e.aggregate_id = id AND e.aggregate_type = type AND e.tenant_id = tenant
+     ORDER BY e.aggregate_version DESC LIMIT 1;
+    version := coalesce(version, 0);
+    IF expected >= 0 AND expected <> version OR expected = -2 AND version = 0 THEN
+        RETURN ARRAY[version];
     END IF;
 
     -- As evident.announce and evident.take do, which would have to remember it.
@@ -223,11 +218,6 @@ BEGIN
     INSERT INTO evident.events (position, aggregate_version, occurred_at, recorded_at, schema_version, event_id, aggregate_id,
            correlation_id, causation_id, event_type, aggregate_type, tenant_id, actor_id, metadata, payload)
     VALUES (taken, version + 1, e_occurred, recorded, e_schema, e_id, id,
-           e_correlation, e_causation, e_type, type, tenant, e_actor, e_metadata, e_payload)
-    ON CONFLICT (aggregate_id, aggregate_type, tenant_id, aggregate_version) DO NOTHING;
-    IF NOT FOUND THEN
-        SELECT max(e.aggregate_version) INTO version FROM evident.events e WHERE e.aggregate_id = id AND e.aggregate_type = type AND e.tenant_id = tenant;
-        RETURN ARRAY[version];
-    END IF;
+           e_correlation, e_causation, e_type, type, tenant, e_actor, e_metadata, e_payload);
     RETURN ARRAY[version, taken, (extract(epoch FROM recorded) * 1000000)::bigint];
 END $$;
