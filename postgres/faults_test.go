@@ -225,36 +225,53 @@ func TestCloseLetsInlineFinish(t *testing.T) {
 // also for a store that is bound to a tenant.
 func TestForgottenStatements(t *testing.T) {
 	t.Parallel()
-	for name, bind := range map[string]func(s *postgres.Store) eventstore.Store{
-		"unbound": func(s *postgres.Store) eventstore.Store { return s },
-		"bound":   func(s *postgres.Store) eventstore.Store { return s.BindTenant("acme") },
-	} {
+	for name, tenant := range map[string]event.TenantID{"unbound": "", "bound": "acme"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			config := newDatabase(t)
 			config.URL += "&pool_max_conns=1"
-			store := open(t, config)
-			for _, events := range []int{1, 2} { // both functions
-				a := newAppend(events)
-				if name == "bound" {
-					a.Stream.TenantID = "acme"
-				}
-				_, err := bind(store).Append(t.Context(), a)
-				require.NoError(t, err)
+			unbound := open(t, config)
+			var store eventstore.Store = unbound
+			if tenant != "" {
+				store = unbound.BindTenant(tenant)
 			}
-			_, err := store.Pool().Exec(t.Context(), "DEALLOCATE ALL", pgx.QueryExecModeSimpleProtocol)
+			save := func(events int) error {
+				a := newAppend(events)
+				a.Stream.TenantID = tenant
+				_, err := store.Append(t.Context(), a)
+				return err
+			}
+			for _, events := range []int{1, 2} { // both functions
+				require.NoError(t, save(events))
+			}
+			_, err := unbound.Pool().Exec(t.Context(), "DEALLOCATE ALL", pgx.QueryExecModeSimpleProtocol)
 			require.NoError(t, err)
 			for _, events := range []int{1, 2} {
-				a := newAppend(events)
-				if name == "bound" {
-					a.Stream.TenantID = "acme"
-				}
-				_, err = bind(store).Append(t.Context(), a)
-				t.Log(err)
-				_, err = bind(store).Append(t.Context(), a)
-				require.NoError(t, err)
+				t.Log(save(events))
+				require.NoError(t, save(events))
 			}
 		})
+	}
+}
+
+// Whoever changes what is deployed is seen by programs that are open, also if
+// the change comes from another server.
+func TestAppendsLookWhoeverHasDeployed(t *testing.T) {
+	t.Parallel()
+	for _, role := range []string{"origin", "replica"} {
+		store := newStore(t)
+		appendTo(t, store, orders(), 1)
+		tx, err := store.Pool().Begin(t.Context())
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), "SELECT set_config('session_replication_role', $1, true)", role)
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), "UPDATE evident.store SET inline = 'totals v1'")
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit(t.Context()))
+		for _, events := range []int{1, 2} { // both functions
+			_, err = store.Append(t.Context(), eventstore.Append{Stream: orders(), Events: newOrders(events)})
+			require.ErrorIs(t, err, eventstore.ErrSchema, role)
+		}
 	}
 }
 

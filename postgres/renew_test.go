@@ -129,6 +129,35 @@ func TestRenewLeavesOutWhatAnybodyMayHaveSeen(t *testing.T) {
 	}
 }
 
+// An append of several events takes its positions in two steps, and would undo a
+// renewal between them.
+func TestRenewWaitsForWhoTakesPositions(t *testing.T) {
+	t.Parallel()
+	config := newDatabase(t)
+	store := open(t, config)
+	_, err := store.Append(t.Context(), order("", 2))
+	require.NoError(t, err)
+	require.NoError(t, store.Close())
+	taker, other := dial(t, config.URL), dial(t, config.URL)
+	exec := func(statement string) {
+		_, err := taker.Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	exec("SELECT pg_advisory_lock('evident.store'::regclass::oid::int, 1), nextval('evident.position')")
+	done := make(chan error, 1)
+	go func() { _, err := postgres.Renew(t.Context(), config, 5000); done <- err }()
+	require.Eventually(t, func() bool {
+		var waits bool
+		err := other.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND classid = 'evident.store'::regclass)").Scan(&waits)
+		return err == nil && waits
+	}, patience, tick)
+	exec("SELECT setval('evident.position', 12), pg_advisory_unlock('evident.store'::regclass::oid::int, 1)")
+	require.NoError(t, <-done)
+	var last int64
+	require.NoError(t, other.QueryRow(t.Context(), "SELECT last_value FROM evident.position").Scan(&last))
+	assert.Greater(t, last, int64(5000))
+}
+
 func TestRenewSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	config := newDatabase(t)
